@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from .booking import Booking, BookingStatus
-from .facts import BookingCancelled, Fact
+from .facts import BookingCancelled, Fact, TicketsReturned
 from .payment import ChargeStatus, DisputeStatus, Payment, PaymentKind
 from .refunds import is_refund_of, kept_of, payment_status_of
+from .values.money import Money
 
 
 def broken_balances(booking: Booking, payments: Sequence[Payment], facts: Iterable[Fact]) -> Iterator[str]:
@@ -26,8 +27,9 @@ def broken_balances(booking: Booking, payments: Sequence[Payment], facts: Iterab
     status, kept = payment_status_of(booking, payments), kept_of(booking.paid_by, payments)
     if (booking.payment_status, booking.kept) != (status, kept):
         yield f"booking {booking.id} is {booking.payment_status} and keeps {booking.kept}, not {status} and {kept}"
-    if booking.status is not BookingStatus.CONFIRMED and paid.dispute is not DisputeStatus.LOST:
-        missing = paid.amount.amount - _fee(booking, facts) - _refunded(paid, payments)
+    if paid.dispute is not DisputeStatus.LOST:
+        due = booking.amount.amount if booking.status is BookingStatus.CONFIRMED else 0
+        missing = paid.amount.amount - due - _fees(booking, facts) - _refunded(paid, payments)
         if missing > 0:
             yield f"booking {booking.id} is paid and {booking.status}, and {missing} are not given back"
 
@@ -48,7 +50,15 @@ def _refunded(charge: Payment, payments: Iterable[Payment]) -> int:
     return sum(each.amount.amount for each in payments if is_refund_of(each, charge.id))
 
 
-def _fee(booking: Booking, facts: Iterable[Fact]) -> int:
-    """Return the most that may be kept of a booking that ended: only its customer's cancellation has a fee."""
-    is_own = any(isinstance(fact.what, BookingCancelled) and fact.what.by == "customer" for fact in facts)
-    return booking.amount.amount * booking.refund_fee_percent // 100 if is_own else 0
+def _fees(booking: Booking, facts: Iterable[Fact]) -> int:
+    """Return the most that may be kept for what was given back: only the booking's customer pays fees."""
+    fees = 0
+    for fact in facts:
+        match fact.what:
+            case BookingCancelled(by="customer"):
+                fees += booking.amount.amount * booking.refund_fee_percent // 100
+            case TicketsReturned(by="customer", amount=Money() as price):
+                fees += price.amount * booking.refund_fee_percent // 100
+            case _:
+                pass
+    return fees

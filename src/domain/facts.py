@@ -26,6 +26,9 @@ _Reschedules = Annotated[
     int, Meta(description="How often the event had been moved to an earlier start or another day before.")
 ]
 _Fee = Annotated[int, Meta(description="The part of a refund, in percent, that the customer's cancellation costs.")]
+_By = Annotated[str, Meta(description="Who did it: the booking's `customer`, or the `organizer`.")]
+_Refund = Annotated[Money | None, Meta(description="What is refunded because of it; none: nothing.")]
+_WAS_SUSPENDED = Meta(description="Whether it was off the waiting list, because its customer's account was disabled.")
 _Kept = Annotated[int, Meta(description="What is left of the payment after all refunds, in minor units.")]
 _QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
 _PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
@@ -161,10 +164,30 @@ class BookingCancelled(FactPayload, frozen=True, kw_only=True):
     was: _Was
     by: Annotated[str, Meta(description="Who cancelled it: `customer`, `organizer` or `event`.")]
     payment_status: _PaymentStatus
-    refund: Annotated[Money | None, Meta(description="What is refunded because of it; none: nothing.")] = None
-    was_suspended: Annotated[
-        bool, Meta(description="Whether it was off the waiting list, because its customer's account was disabled.")
-    ] = False
+    refund: _Refund = None
+    was_suspended: Annotated[bool, _WAS_SUSPENDED] = False
+
+
+class TicketsReturned(FactPayload, frozen=True, kw_only=True):
+    """A part of a live booking was given back, which keeps its status; these tickets are free again."""
+
+    ticket_type_id: _TicketTypeId
+    quantity: Annotated[int, Meta(description="The number of tickets given back.")]
+    left: Annotated[int, Meta(description="The number of tickets that the booking keeps.")]
+    was: Annotated[BookingStatus, Meta(description="The booking's status.")] = CONFIRMED
+    by: _By = "customer"
+    amount: Annotated[Money | None, Meta(description="The price of what was given back; none: free.")] = None
+    payment_status: _PaymentStatus = PaymentStatus.NONE
+    refund: _Refund = None
+    refund_id: Annotated[UUID | None, Meta(description="The refund; none: nothing is refunded.")] = None
+    numbers: Annotated[
+        tuple[int, ...], Meta(description="The numbers of the tickets given back; none before it is confirmed.")
+    ] = ()
+    used: Annotated[int, Meta(description="How many of these tickets were checked in.")] = 0
+    queue_number: Annotated[
+        int | None, Meta(description="The place in the waiting list, which it keeps; none: it does not wait.")
+    ] = None
+    was_suspended: Annotated[bool, _WAS_SUSPENDED] = False
 
 
 class WaitingSuspended(FactPayload, frozen=True, kw_only=True):
@@ -232,6 +255,10 @@ class PaymentTaken(FactPayload, frozen=True, kw_only=True):
         UUID | None,
         Meta(description="The charge that paid the booking; a different one means that this charge is refunded."),
     ]
+    refund: Annotated[
+        Money | None,
+        Meta(description="What is refunded of it, because it was for more tickets than are left; none: nothing."),
+    ] = None
 
 
 class RefundGranted(FactPayload, frozen=True, kw_only=True):
@@ -312,6 +339,7 @@ AnyFactPayload = (
     | CustomerWaitlisted
     | BookingPromoted
     | BookingCancelled
+    | TicketsReturned
     | WaitingSuspended
     | WaitingResumed
     | HoldShortened

@@ -140,14 +140,20 @@ REFUND_RULES: Rules = {
 }
 
 
-_REFUND = 0x5EF0_0D5E_F00D_5EF0
-"""Bits that differ between a charge's id and its refund's: below the variant, so a version 7 id remains one."""
+_REFUND: Final = 0x1EF0_0D5E_F00D_5EF0
+_SURPLUS: Final = 0x00DD_C0DE_00DD_C0DE
+"""Bits that differ between a charge's id and its refunds': below the variant, so a version 7 id remains one."""
 
 
 def refund_of(charge_id: UUID) -> UUID:
     """Return the id of the refund that ends a charge, or of the charge that such a refund ends.
 
     A cancellation or a late payment ends its charge, once, so no money is given back twice (promise 8). Refunds that
-    the organizer grants have ids of their own.
+    the organizer grants, and those of tickets given back, have ids of their own.
     """
-    return UUID(int=charge_id.int ^ (_REFUND & ((1 << 62) - 1)))
+    return UUID(int=charge_id.int ^ _REFUND)
+
+
+def surplus_of(charge_id: UUID) -> UUID:
+    """Return the id of the refund of what a charge took too much, because tickets were given back meanwhile."""
+    return UUID(int=charge_id.int ^ _SURPLUS)

@@ -8,15 +8,14 @@ from .payment import ChargeStatus, DisputeStatus, Payment, PaymentKind, refund_o
 from .values.money import Money
 
 
-def refund_due(booking: Booking, fee_percent: int) -> Money | None:
-    """Return what a cancellation refunds; None: nothing.
+def refund_due(amount: Money, fee_percent: int, kept: int) -> Money | None:
+    """Return what is refunded of a booking, or of the part of it that is given back; None: nothing.
 
-    The fee is that part of the booking's amount, rounded down to the minor unit. No refund exceeds what is left of the
-    payment (promise 8).
+    `amount` is its price, and `kept` what is left of the payment. The fee is that part of the price, rounded down to
+    the minor unit. No refund exceeds what is left of the payment (promise 8).
     """
-    amount = booking.amount.amount
-    due = min(amount - amount * fee_percent // 100, booking.kept)
-    return Money(due, booking.amount.currency) if due else None
+    due = min(amount.amount - amount.amount * fee_percent // 100, kept)
+    return Money(due, amount.currency) if due else None
 
 
 def kept_of(charge_id: UUID | None, payments: Iterable[Payment]) -> int:

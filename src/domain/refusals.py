@@ -135,6 +135,13 @@ class StaleVersion(Refusal):
     default = "The event was edited since you read it; read it again and repeat your change."
 
 
+class TicketsNotNumbered(Refusal):
+    """The tickets of a booking that was confirmed long ago get their numbers in a moment."""
+
+    code = "try-again"
+    default = "The tickets of this booking are being numbered; try again in a moment."
+
+
 class StateRefusal(Refusal):
     """The request is valid, but the current state does not allow it.
 
@@ -281,6 +288,19 @@ class SoldOut(StateRefusal):
     code = "sold-out"
     may_pass = True
     default = "Too few tickets are left for newcomers; ask for fewer, or try again when some have come back."
+
+
+class ExceedsBooking(StateRefusal):
+    """Not a part is given back, but the whole booking or more."""
+
+    code = "exceeds-booking"
+
+
+class TicketUsed(StateRefusal):
+    """Somebody came in with a ticket that the customer wants to give back."""
+
+    code = "ticket-used"
+    default = "A ticket that was used at the door cannot be given back; ask the organizer."
 
 
 class CapacityBelowTaken(StateRefusal):

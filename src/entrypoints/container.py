@@ -45,6 +45,7 @@ from ..application.bookings.attendees import ExportAttendees, ListAttendees
 from ..application.bookings.book_for_other import BookForOther
 from ..application.bookings.book_ticket import BookTicket
 from ..application.bookings.cancel_booking import CancelBooking
+from ..application.bookings.give_back_tickets import GiveBackTickets
 from ..application.bookings.pay_booking import PayBooking
 from ..application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from ..application.bookings.queries import (
@@ -182,6 +183,7 @@ class Container(DeclarativeContainer):
         BookForOther, turnstile, account_queries, duties, link_mails, clock, ids, new_customers
     )
     cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries, duties)
+    give_back_tickets: Singleton[GiveBackTickets] = Singleton(GiveBackTickets, turnstile, booking_queries, duties, ids)
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
     initialize_event: Singleton[InitializeEvent] = Singleton(

@@ -24,6 +24,7 @@ from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.attendees import ExportAttendees, ListAttendees
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
+from boxoffice.application.bookings.give_back_tickets import GiveBackTickets
 from boxoffice.application.bookings.pay_booking import Bill, PayBooking
 from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.bookings.queries import ListEventBookings, ReadBooking, ReadWaitingList
@@ -508,6 +509,11 @@ class FakeApp:
     async def type_ids(self, event_id: UUID) -> list[UUID]:
         """The ids of an event's ticket types."""
         return [each.id for each in (await self.state(event_id)).ticket_types]
+
+    @property
+    def give_back_tickets(self) -> GiveBackTickets:
+        """The use case."""
+        return GiveBackTickets(self.turnstile, self.storage.booking_queries, self.duties, self.ids)
 
     def book(
         self, event_id: UUID, actor: Actor, quantity: int = 1, ticket_type_id: UUID | None = None

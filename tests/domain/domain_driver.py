@@ -42,15 +42,16 @@ from boxoffice.domain.decisions.payments.pay import (
     start_payment,
 )
 from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
-from boxoffice.domain.decisions.settle import Settle, settle
+from boxoffice.domain.decisions.return_tickets import ReturnTickets, return_tickets
+from boxoffice.domain.decisions.settle import Cancelled, Settle, settle
 from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
 from boxoffice.domain.event import EventDetails, EventStatus
 from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
-from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
 from boxoffice.domain.tickets.check_in import CheckIn, Scan, ScannedTicket
-from boxoffice.domain.tickets.ticket import Ticket
+from boxoffice.domain.tickets.ticket import Ticket, ticket_id
 from boxoffice.domain.tickets.ticket_type import EventState, TicketType, TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.domain.values.money import Money
@@ -233,6 +234,20 @@ class DomainDriver:
         actor = actor or Actor(booking.customer_id)
         command = Cancel(event_id=EVENT_ID, actor=actor, booking_id=booking.id)
         return self.take(cancel(self.inventory, command, self.now)).booking
+
+    def give_back(
+        self, booking: Booking, quantity: int, actor: Actor | None = None, numbers: Sequence[int] | None = None
+    ) -> Cancelled:
+        """Give a part of a booking back; without an actor its customer does."""
+        command = ReturnTickets(
+            booking_id=booking.id,
+            event_id=EVENT_ID,
+            actor=actor or Actor(booking.customer_id),
+            quantity=quantity,
+            ticket_ids=None if numbers is None else tuple(ticket_id(booking.id, number) for number in numbers),
+            refund_id=self.new_id(),
+        )
+        return self.take(return_tickets(self.inventory, command, self.now))
 
     def cancel_here(self, actor: Actor) -> Booking:
         """Cancel by the event's id."""

@@ -19,7 +19,7 @@ from boxoffice.domain.refusals import (
     Refusal,
     TicketVoid,
 )
-from boxoffice.domain.replay import TicketByFacts, replay_tickets, stored_tickets
+from boxoffice.domain.replay.ticket_replay import TicketByFacts, replay_tickets, stored_tickets
 from boxoffice.domain.tickets.ticket import Ticket, number_of, ticket_id
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import (

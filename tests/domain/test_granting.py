@@ -26,7 +26,7 @@ from boxoffice.domain.refusals import (
     Refusal,
     SoldOut,
 )
-from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import (

@@ -24,7 +24,7 @@ from boxoffice.domain.facts import (
 )
 from boxoffice.domain.inventory import WaitingList
 from boxoffice.domain.refusals import InvalidRequest, PaymentWindowClosed, SoldOut
-from boxoffice.domain.replay import EventReplay
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, NOW, START, DomainDriver, customer, euros

@@ -19,7 +19,7 @@ from boxoffice.domain.facts import (
 from boxoffice.domain.inventory import WaitingList
 from boxoffice.domain.mails import mails_of
 from boxoffice.domain.refusals import AlreadyBooked
-from boxoffice.domain.replay import EventReplay
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from tests.domain.domain_driver import (
     ANA,

@@ -181,8 +181,9 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "    settle_event(builder, freed)\n",
-                "    builder.set_event(structs.replace(builder.event, is_unsettled=bool(freed)))\n",
+                "    settle_event(builder, [each.id for each in inventory.ticket_types] "
+                "if is_unsettled else [ticket_type_id])",
+                "    builder.set_event(structs.replace(builder.event, is_unsettled=not is_unsettled))",
             ),
             Change(
                 "domain/decisions/cancel.py", "from msgspec import Struct\n", "from msgspec import Struct, structs\n"
@@ -370,8 +371,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "        if not command.actor.is_customer(booking.customer_id):\n",
-                "        if False:\n",
+                "    if not actor.is_customer(booking.customer_id):\n",
+                "    if False:\n",
             ),
         ),
         _CANCELLING,
@@ -565,8 +566,8 @@ REFUNDS: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                'by, fee_percent = "organizer", 0',
-                'by, fee_percent = "organizer", booking.refund_fee_percent',
+                'return Terms("organizer")',
+                'return Terms("organizer", booking.refund_fee_percent)',
             ),
         ),
         _REFUNDING,
@@ -576,7 +577,7 @@ REFUNDS: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "0 if is_released(inventory.event, booking, now) else booking.refund_fee_percent",
+                "0 if is_released(event, booking, now) else booking.refund_fee_percent",
                 "booking.refund_fee_percent",
             ),
         ),
@@ -584,12 +585,16 @@ REFUNDS: Final = (
     ),
     Fault(
         "The fee is rounded up",
-        (Change("domain/refunds.py", "amount * fee_percent // 100", "-(-amount * fee_percent // 100)"),),
+        (Change("domain/refunds.py", "amount.amount * fee_percent // 100", "-(-amount.amount * fee_percent // 100)"),),
         _REFUNDING,
     ),
     Fault(
         "A cancellation refunds again what was given back before",
-        (Change("domain/refunds.py", "min(amount - amount * fee_percent // 100, booking.kept)", "amount"),),
+        (
+            Change(
+                "domain/refunds.py", "min(amount.amount - amount.amount * fee_percent // 100, kept)", "amount.amount"
+            ),
+        ),
         _REFUNDING,
     ),
     Fault(
@@ -1649,7 +1654,7 @@ SUSPENDING: Final = (
         "The replay does not see that a resumed booking was overtaken",
         (
             Change(
-                "domain/replay.py",
+                "domain/replay/event_replay.py",
                 "        counts.resumed[self._booking_id] = (what.queue_number, what.quantity)\n",
                 "",
             ),
@@ -2698,8 +2703,8 @@ ADDRESSES: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "fee_percent = 0 if is_released(event, booking, command.erased_at) else",
-                "fee_percent = 0 if True else",
+                "_fee_percent(event, booking, command.erased_at)",
+                "0",
             ),
         ),
         _ERASED,

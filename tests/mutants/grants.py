@@ -63,7 +63,7 @@ GRANTS: Final = (
     ),
     Fault(
         "Verifying misses a lie about whom a gift passed over",
-        (Change("domain/replay.py", "if what.passed_over != counts.waiting.total():", "if False:"),),
+        (Change("domain/replay/event_replay.py", "if what.passed_over != counts.waiting.total():", "if False:"),),
         _GRANTING,
     ),
     Fault(
@@ -174,7 +174,7 @@ GRANTS: Final = (
         "Verifying accepts one overtake too many",
         (
             Change(
-                "domain/replay.py",
+                "domain/replay/event_replay.py",
                 "if len(counts.overtakes) >= self.max_overtakes:",
                 "if len(counts.overtakes) > self.max_overtakes:",
             ),
@@ -183,7 +183,11 @@ GRANTS: Final = (
     ),
     Fault(
         "Verifying does not compare overtakes",
-        (Change("domain/replay.py", "            if each.overtakes != told:\n", "            if False:\n"),),
+        (
+            Change(
+                "domain/replay/event_replay.py", "            if each.overtakes != told:\n", "            if False:\n"
+            ),
+        ),
         _OVERTAKES,
     ),
     Fault(

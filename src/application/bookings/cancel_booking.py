@@ -19,7 +19,7 @@ from ..turnstile.turnstile import Turnstile
 
 
 class Cancellation(Struct, frozen=True):
-    """The cancelled booking, the number of bookings promoted, and what is refunded (None: nothing)."""
+    """The cancelled or smaller booking, the number of bookings promoted, and what is refunded (None: nothing)."""
 
     booking: Booking
     promoted_count: int
@@ -48,8 +48,8 @@ class CancelBooking:
             whole=command.booking_id is None,
             settles=True,
         )
-        request = idempotent.bind(_cancellation) if idempotent else None
-        return _cancellation(await self._turnstile.admit(command, needs, cancel, request))
+        request = idempotent.bind(cancellation_of) if idempotent else None
+        return cancellation_of(await self._turnstile.admit(command, needs, cancel, request))
 
     async def by_id(
         self, booking_id: UUID, actor: Actor, idempotent: IdempotentRequest[Cancellation] | None = None
@@ -60,5 +60,6 @@ class CancelBooking:
         return await self(Cancel(event_id=owner.event_id, actor=known, booking_id=booking_id), idempotent)
 
 
-def _cancellation(result: CommandResult[Cancelled]) -> Cancellation:
+def cancellation_of(result: CommandResult[Cancelled]) -> Cancellation:
+    """Return the cancellation that a result of the turnstile tells of."""
     return Cancellation(result.outcome.booking, result.promoted, result.outcome.refund)

@@ -38,6 +38,7 @@ class DecisionBuilder:
     _changed: dict[UUID, Change] | None = None
     _tickets: dict[int, Ticket] | None = None
     _check_ins: dict[UUID, CheckIn] | None = None
+    _loaded_tickets: dict[int, Ticket] | None = None
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -106,12 +107,14 @@ class DecisionBuilder:
 
     def ticket(self, booking: Booking, number: int) -> Ticket:
         """Return a ticket of a booking whose tickets were loaded, with the changes so far."""
-        if self._tickets is not None and number in self._tickets:
-            return self._tickets[number]
-        for each in self._inventory.tickets:
-            if each.number == number:
-                return each
-        return Ticket(booking_id=booking.id, event_id=booking.event_id, number=number)
+        if self._loaded_tickets is None:
+            self._loaded_tickets = {each.number: each for each in self._inventory.tickets}
+        found = self._tickets.get(number) if self._tickets else None
+        return (
+            found
+            or self._loaded_tickets.get(number)
+            or Ticket(booking_id=booking.id, event_id=booking.event_id, number=number)
+        )
 
     def put_ticket(self, ticket: Ticket) -> None:
         """Replace a ticket."""
@@ -198,6 +201,10 @@ class DecisionBuilder:
     def number_tickets(self, booking: Booking) -> None:
         """Give a booking that was confirmed earlier the next ticket numbers. No fact: they follow from the others."""
         self._record(booking, self._with_next_numbers(booking))
+
+    def latest(self, booking: Booking) -> Booking:
+        """Return the booking with the changes so far."""
+        return self._changed[booking.id].after if self._changed and booking.id in self._changed else booking
 
     def has_changed(self, booking: Booking) -> bool:
         """Return whether this decision has changed the booking."""

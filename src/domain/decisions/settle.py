@@ -242,7 +242,7 @@ class Cancelled(Struct, frozen=True, gc=False):
 def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str, *, fee_percent: int = 0) -> Cancelled:
     """Cancel a live booking; its tickets are free again exactly once (promise 4). Refund what was paid less the fee."""
     is_paid = booking.payment_status.has_charge
-    refund = refund_due(booking, fee_percent) if is_paid else None
+    refund = refund_due(booking.amount, fee_percent, booking.kept) if is_paid else None
     payment_status = booking.payment_status if is_paid else PaymentStatus.NONE
     cancelled = replace(
         booking,

@@ -38,7 +38,8 @@ class TicketCounts:
         self.waiting: Counter[int] = Counter()
         self.last_promoted: dict[int, int] = {}
         self.last_promoted_strictly: int = 0
-        # Queue numbers and quantities of waiting bookings that were suspended, so later ones may have been served.
+        # Queue numbers and quantities of waiting bookings that were suspended, or are smaller than they were, so later
+        # ones may have been served.
         self.resumed: dict[UUID | None, tuple[int, int]] = {}
         self.overtakes: tuple[int, ...] = ()
         self._line = _Line()
@@ -63,6 +64,12 @@ class TicketCounts:
         self._line.remove(booking_id)
         first = self._line.first
         self.overtakes = () if first is None else tuple(each for each in self.overtakes if each >= first)
+
+    def shrink(self, booking_id: UUID | None, queue_number: int, before: int, left: int) -> None:
+        """Let a waiting booking ask for fewer tickets. It keeps its place."""
+        self.resumed[booking_id] = (queue_number, left)
+        self.waiting[before] -= 1
+        self.waiting[left] += 1
 
     def is_first(self, queue_number: int) -> bool:
         """Return whether no booking waits before this queue number."""

@@ -13,7 +13,7 @@ from boxoffice.application.ports.observability import Backlog, Trouble, Verified
 from boxoffice.application.turnstile.command_queue import ATTEMPTS
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.refusals import AlreadyBooked
-from boxoffice.domain.replay import Breach
+from boxoffice.domain.replay.event_replay import Breach
 from tests.application.fake_app import ANA, BEN, CLEO, NOW, FakeApp, customer
 
 

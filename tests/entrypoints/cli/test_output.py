@@ -21,7 +21,7 @@ from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import Initialize, general_admission
 from boxoffice.domain.event import EventDetails
 from boxoffice.domain.payment import Payment, PaymentMethod
-from boxoffice.domain.replay import Breach
+from boxoffice.domain.replay.event_replay import Breach
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.cli import main

@@ -356,6 +356,6 @@ class TestProblems:
         codes = {kind.code for kind in below(Refusal) if hasattr(kind, "code")}
         assert codes <= set(CATALOG)
         assert set(CATALOG) - codes == {
-            *("method-not-allowed", "body-too-large", "unsupported-media-type", "internal-error", "try-again"),
+            *("method-not-allowed", "body-too-large", "unsupported-media-type", "internal-error"),
             "payment-unknown",
         }

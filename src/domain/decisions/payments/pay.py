@@ -15,10 +15,11 @@ from ...booking import Booking, BookingStatus, PaymentStatus
 from ...event import EventStatus
 from ...facts import PaymentFailed, PaymentStarted, PaymentTaken
 from ...inventory import Decision, Inventory
-from ...payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
+from ...payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod, surplus_of
 from ...policy import PersonalRight, Right
 from ...refusals import NotAllowed, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
 from ...user import Actor
+from ...values.money import Money
 from ..decision_builder import DecisionBuilder
 from ..settle import lapse_hold
 from .refunds import owe_refund, record_refund
@@ -113,7 +114,7 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
     """
     booking = inventory.booking(command.booking_id)
     _check_may_pay(inventory, booking, command)
-    pending = _pending_charge(inventory, booking)
+    pending = pending_charge(inventory, booking)
     if pending is not None:
         return _resume_charge(inventory, booking, pending, command, now)
     builder = DecisionBuilder(inventory, now)
@@ -259,6 +260,9 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
             kept=payment.amount.amount if gets_tickets else 0,
             updated_at=builder.now,
         )
+    surplus = _surplus(booking, payment) if gets_tickets else None
+    if surplus is not None:
+        paid = replace(paid, kept=paid.kept - surplus.amount)
     paid = builder.change(booking, paid)
     if gets_tickets and booking.status is BookingStatus.EXPIRED and builder.ticket_type(booking.ticket_type_id).waiting:
         builder.count_overtake(booking.ticket_type_id)
@@ -274,12 +278,22 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
             status=paid.status,
             payment_status=paid.payment_status,
             paid_by=paid.paid_by,
+            refund=surplus,
         ),
         booking,
     )
+    if surplus is not None:
+        refund_id = surplus_of(payment.id)
+        owe_refund(builder, paid, surplus, charge_id=payment.id, method=payment.method, refund_id=refund_id)
     if not gets_tickets:
         owe_refund(builder, paid, payment.amount, charge_id=payment.id, method=payment.method)
     return paid
+
+
+def _surplus(booking: Booking, charge: Payment) -> Money | None:
+    """Return what a charge took too much: tickets were given back after it was started."""
+    too_much = charge.amount.amount - booking.amount.amount
+    return Money(too_much, booking.amount.currency) if too_much > 0 else None
 
 
 def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bool:
@@ -307,7 +321,8 @@ def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None
     command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
 
 
-def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
+def pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
+    """Return the charge of a booking that has no outcome yet."""
     for payment in inventory.payments:
         is_charge = payment.booking_id == booking.id and payment.kind is PaymentKind.CHARGE
         if is_charge and payment.status is ChargeStatus.PENDING:

@@ -13,7 +13,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ....application.bookings.pay_booking import PaymentUnknown
 from ....application.ports.errors import Unavailable
-from ....domain.refusals import FieldPath, InvalidRequest, InvalidToken, MailNotConfigured, Refusal, TooManyRequests
+from ....domain.refusals import (
+    FieldPath,
+    InvalidRequest,
+    InvalidToken,
+    MailNotConfigured,
+    Refusal,
+    TicketsNotNumbered,
+    TooManyRequests,
+)
 from ..camel_case import camel_case
 from .catalog import CATALOG
 from .messages import requirement
@@ -147,6 +155,8 @@ def _details(error: Exception) -> _Details:  # noqa: C901, PLR0911, PLR0912 - on
             return _Details(error.code, error.detail, {"Retry-After": str(error.retry_after)})
         case MailNotConfigured():
             return _Details(error.code, error.detail, {"Retry-After": "3600"})
+        case TicketsNotNumbered():
+            return _Details(error.code, error.detail, {"Retry-After": "1"})
         case Refusal():
             headers = {"WWW-Authenticate": "Bearer"} if CATALOG[error.code].status == 401 else {}
             return _Details(

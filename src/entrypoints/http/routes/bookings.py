@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from ....application.bookings.book_for_other import BookForOther, BookingForOther, Person
 from ....application.bookings.book_ticket import BookTicket
 from ....application.bookings.cancel_booking import CancelBooking, Cancellation
+from ....application.bookings.give_back_tickets import GiveBackTickets, TicketsToReturn
 from ....application.bookings.pay_booking import Bill, PayBooking
 from ....application.bookings.queries import ListBookings, ListPayments, ReadBooking
 from ....application.pages import Page
@@ -41,6 +42,10 @@ _BOOKING: Final = (
     *("not-allowed", "not-found", "not-on-sale", "event-started"),
     *("exceeds-capacity", "already-booked", "limit-exceeded", "sold-out"),
 )
+_CANCELLING: Final = (
+    *("not-allowed", "not-found", "cancellation-closed", "already-cancelled"),
+    *("payment-under-way", "exceeds-booking", "ticket-used", "try-again"),
+)
 _PAYING: Final = (
     *("not-allowed", "hold-expired", "payment-not-due"),
     *("payment-declined", "payment-action-required", "payment-under-way", "payment-unknown"),
@@ -51,6 +56,7 @@ def router(
     book_ticket: BookTicket,
     book_for_other: BookForOther,
     cancel_booking: CancelBooking,
+    give_back_tickets: GiveBackTickets,
     list_bookings: ListBookings,
     read_booking: ReadBooking,
     pay_booking: PayBooking,
@@ -96,13 +102,15 @@ def router(
     @bookings.post(
         "/cancel",
         CancellationView,
-        ("not-allowed", "not-found", "cancellation-closed", "already-cancelled"),
+        _CANCELLING,
         ("Idempotency-Key",),
     )
     async def handle_cancel_booking(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
-        """Cancel a booking. Its tickets go to the waiting list in the same transaction.
+        """Cancel a booking, or give `quantity` of its tickets back.
 
-        The desk and up cancel the bookings of others by the organizer's rules.
+        The tickets go to the waiting list in the same transaction. A waiting booking keeps its place, and a hold its
+        end. What was paid for the tickets is refunded, less the fee. The desk and up cancel the bookings of others by
+        the organizer's rules.
         """
         actor, now = request.user.actor, clock.now()
 
@@ -111,6 +119,9 @@ def router(
 
         if isinstance(data.booking_id, UUID):
             idempotent = await idempotent_request(request, respond, data.booking_id)
+            if isinstance(data.quantity, int):
+                part = data.to(TicketsToReturn)
+                return reply_of(respond(await give_back_tickets(part, actor, idempotent)))
             return reply_of(respond(await cancel_booking.by_id(data.booking_id, actor, idempotent)))
         event_id = cast("UUID", data.event_id)  # Decoding has checked that one of the two is given.
         idempotent = await idempotent_request(request, respond, event_id)

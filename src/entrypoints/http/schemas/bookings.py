@@ -73,14 +73,35 @@ class BookRequest(RequestBody, frozen=True, kw_only=True):
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
-    """A booking to cancel: either its id, or the event in which you have exactly one live booking."""
+    """A booking to cancel: either its id, or the event in which you have exactly one live booking.
+
+    With `quantity` only so many of its tickets are given back.
+    """
 
     booking_id: Annotated[UUID | UnsetType, Meta(description="The booking's id.")] = UNSET
     event_id: Annotated[UUID | UnsetType, Meta(description="The event of your only live booking there.")] = UNSET
+    quantity: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000)] | UnsetType,
+        Meta(description="How many tickets to give back, fewer than the booking has; left out: all.", examples=[1]),
+    ] = UNSET
+    ticket_ids: Annotated[
+        Annotated[list[UUID], Meta(min_length=1, max_length=1_000)] | UnsetType,
+        Meta(description="Which tickets of a confirmed booking, as many as `quantity`; left out: the highest numbers."),
+    ] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
-        """Require exactly one of the two."""
+        """Require exactly one of the two, and what belongs to a part of a booking."""
+        if "quantity" in given and "bookingId" not in given:
+            yield FieldProblem(pointer("quantity"), "must be combined with bookingId")
+        tickets, quantity = given.get("ticketIds"), given.get("quantity")
+        if "ticketIds" in given and "quantity" not in given:
+            yield FieldProblem(pointer("quantity"), "is required with ticketIds")
+        elif isinstance(tickets, list) and isinstance(quantity, int) and tickets:
+            if len(tickets) != quantity:
+                yield FieldProblem(pointer("ticketIds"), "must be as many as quantity says")
+            elif len({str(each).lower() for each in tickets}) < len(tickets):
+                yield FieldProblem(pointer("ticketIds"), "must be distinct")
         if "bookingId" in given and "eventId" in given:
             yield FieldProblem(pointer("eventId"), "must not be combined with bookingId")
         elif "bookingId" not in given and "eventId" not in given:
@@ -194,9 +215,9 @@ class BookingPage(View, frozen=True, kw_only=True):
 
 
 class CancellationView(View, frozen=True, kw_only=True):
-    """The cancelled booking, and the number of waiting bookings that got its tickets."""
+    """The cancelled or smaller booking, and the number of waiting bookings that got its tickets."""
 
-    booking: Annotated[BookingView, Meta(description="The cancelled booking.")]
+    booking: Annotated[BookingView, Meta(description="The booking that was cancelled, or with what is left of it.")]
     promoted_count: Annotated[
         int, Meta(description="The number of waiting bookings that got its tickets.", examples=[1])
     ]

@@ -16,6 +16,7 @@ from .....domain.facts import (
     TicketCheckedIn,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
     WaitingResumed,
     WaitingSuspended,
 )
@@ -169,6 +170,8 @@ class BookingProjection:
                 self._promote(booking, ticket_type, what)
             case BookingCancelled() as what:
                 self._cancel(fact, booking, ticket_type, what)
+            case TicketsReturned() as what:
+                self._give_back(booking, ticket_type, what)
             case WaitingSuspended():
                 self._suspend(booking, ticket_type)
             case WaitingResumed() as what:
@@ -235,6 +238,28 @@ class BookingProjection:
         self.cancelled[booking.id] = self._last_cancelled = CancelledBooking(
             fact.seq, what.by, is_automatic, is_complete=not self.may_be_unsettled
         )
+
+    def _give_back(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsReturned) -> None:
+        self._changed_bookings += 1
+        is_as_told = (booking.status, booking.is_suspended) == (what.was.value, what.was_suspended)
+        left = booking.quantity - what.quantity
+        if booking.status not in LIVE or not is_as_told or left != what.left or left < 1:
+            self._breach(4, "freed twice", f"{what.quantity} tickets of booking {booking.id} were given back")
+            return
+        numbers = set(what.numbers)
+        if booking.returned & numbers or (booking.status == "confirmed") != bool(numbers):
+            self._breach(4, "freed twice", f"tickets {sorted(numbers)} of booking {booking.id} were given back")
+        if len(booking.used & numbers) != what.used:
+            self._breach(7, "door", f"{what.used} of tickets {sorted(numbers)} of booking {booking.id} were used")
+        if booking.is_waiting:
+            ticket_type.shrink(booking, left)
+        elif booking.status in TAKING:
+            ticket_type.taken -= what.quantity
+        booking.quantity = left
+        booking.returned |= numbers
+        booking.used -= numbers
+        self._changed_types.add(booking.ticket_type_id)
+        self._tickets_of[booking.customer_id] -= what.quantity
 
     def _suspend(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         self._changed_bookings += 1

@@ -27,6 +27,7 @@ from .....domain.facts import (
     TicketCheckedIn,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
@@ -138,7 +139,8 @@ class FactProjection(BookingProjection):
             case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._change_booking(fact)
             case (
-                WaitingSuspended()
+                TicketsReturned()
+                | WaitingSuspended()
                 | WaitingResumed()
                 | RefundGranted()
                 | PaymentRefunded()

@@ -55,6 +55,8 @@ class ProjectedBooking(Struct):
     is_suspended: bool = False
     used: set[int] = field(default_factory=set)
     """The numbers of its tickets that were let in."""
+    returned: set[int] = field(default_factory=set)
+    """The numbers of its tickets that were given back."""
 
     @property
     def is_waiting(self) -> bool:
@@ -104,6 +106,14 @@ class ProjectedType:
             others = [each for each in waiting if each is not booking]
             waiting.clear()
             waiting.extend(sorted([*others, booking], key=lambda each: each.queue_number or 0))
+
+    def shrink(self, booking: ProjectedBooking, left: int) -> None:
+        """Let a waiting booking ask for fewer tickets. It keeps its place."""
+        self.waiting_tickets -= booking.quantity - left
+        self.by_quantity[booking.quantity].remove(booking)
+        booking.quantity = left
+        others = self.by_quantity.get(left, ())
+        self.by_quantity[left] = deque(sorted([*others, booking], key=lambda each: each.queue_number or 0))
 
     def next_to_serve(self, policy: str, bound: int | None) -> ProjectedBooking | None:
         """Return the booking to serve next: with `strict` the head if it fits, with `fill` the first that fits.

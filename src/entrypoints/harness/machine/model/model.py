@@ -155,6 +155,8 @@ class Model:
             return closed
         if booking.status not in LIVE:
             return "already-cancelled"
+        if not is_manager and self.door.has_used(event, booking):
+            return "ticket-used"
         return self._cancelled(event, booking, 0 if is_manager else _fee(booking, now), now)
 
     def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> CancellationSeen | str:
@@ -168,6 +170,8 @@ class Model:
         closed = self._cancellation_is_closed(event, live[0], now, is_manager=False)
         if closed:
             return closed
+        if self.door.has_used(event, live[0]):
+            return "ticket-used"
         return self._cancelled(event, live[0], _fee(live[0], now), now)
 
     def _cancelled(self, event: ModelEvent, booking: ModelBooking, fee: int, now: datetime) -> CancellationSeen:

@@ -3,17 +3,16 @@
 Memory is bounded by one event's counters and waiting lists or one booking, whatever the length of the history.
 """
 
-from collections.abc import Iterable
 from functools import singledispatchmethod
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus, PaymentStatus
-from .event import EventStatus, WaitingListMode, WaitingListPolicy
-from .facts import (
+from ..booking import Booking, BookingStatus, PaymentStatus
+from ..event import EventStatus, WaitingListMode, WaitingListPolicy
+from ..facts import (
     AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
@@ -37,15 +36,15 @@ from .facts import (
     TicketReissued,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
     WaitingSuspended,
     tickets_confirmed,
 )
-from .tickets.ticket import Ticket, TicketStatus, number_of, ticket_id, ticket_status
-from .tickets.ticket_counts import TicketCounts
-from .tickets.ticket_type import EventState
+from ..tickets.ticket_counts import TicketCounts
+from ..tickets.ticket_type import EventState
 
 
 class Breach(Struct, frozen=True, gc=False):
@@ -236,6 +235,14 @@ class EventReplay:
             counts.taken -= what.quantity
 
     @_apply_payload.register
+    def _apply_tickets_returned(self, what: TicketsReturned) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        if what.was is not BookingStatus.WAITLISTED:
+            counts.taken -= what.quantity
+        elif not what.was_suspended:
+            counts.shrink(self._booking_id, what.queue_number or 0, what.left + what.quantity, what.left)
+
+    @_apply_payload.register
     def _apply_waiting_suspended(self, what: WaitingSuspended) -> None:
         counts = self._counts_of(what.ticket_type_id)
         counts.resumed.pop(self._booking_id, None)
@@ -343,8 +350,19 @@ def _first_state(fact: Fact) -> Booking | None:
 
 def _next_state(booking: Booking, fact: Fact) -> Booking | None:
     """Return the booking after one more fact; None if the fact cannot follow."""
-    if isinstance(fact.what, TicketCheckedIn | CheckInUndone):
-        return _after_check_in(booking, fact.what)
+    match fact.what:
+        case TicketCheckedIn() | CheckInUndone():
+            return _after_check_in(booking, fact.what)
+        case TicketsReturned():
+            return _after_return(booking, fact.what, fact)
+        case PaymentStarted() | PaymentFailed() | TicketReissued():
+            return booking
+        case _:
+            return _after_change(booking, fact)
+
+
+def _after_change(booking: Booking, fact: Fact) -> Booking | None:
+    """Return the booking after a fact that changes its status or its payment; None if the fact cannot follow."""
     changes: dict[str, Any]
     match fact.what:
         case BookingPromoted() as what if booking.is_waiting:
@@ -371,8 +389,6 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
             changes = {"expires_at": what.expires_at}
         case HoldExpired() if booking.status is BookingStatus.HELD:
             changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
-        case PaymentStarted() | PaymentFailed() | TicketReissued():
-            return booking
         case what:
             changes = _money_changes(booking, what)
             if not changes:
@@ -387,6 +403,25 @@ def _after_check_in(booking: Booking, what: TicketCheckedIn | CheckInUndone) -> 
     return replace(booking, used=used) if is_possible else None
 
 
+def _after_return(booking: Booking, what: TicketsReturned, fact: Fact) -> Booking | None:
+    """Return the booking without the tickets that were given back; None if it did not have them."""
+    left, used = booking.quantity - what.quantity, booking.used - what.used
+    amount = booking.amount.amount - (what.amount.amount if what.amount else 0)
+    is_possible = _is_as_before(booking, what) and left == what.left >= 1 and 0 <= used <= left
+    if not is_possible or amount * booking.quantity != booking.amount.amount * left:
+        return None
+    return replace(
+        booking,
+        quantity=left,
+        amount=replace(booking.amount, amount=amount),
+        returned=booking.returned + len(what.numbers),
+        used=used,
+        payment_status=what.payment_status,
+        kept=booking.kept - (what.refund.amount if what.refund else 0),
+        updated_at=fact.occurred_at,
+    )
+
+
 def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
     """Return what a fact about money changes; nothing if it cannot follow."""
     changes: dict[str, Any] = {}
@@ -395,7 +430,8 @@ def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
             changes = {"status": what.status, "payment_status": what.payment_status, "paid_by": what.paid_by}
             if what.paid_by == what.payment_id:
                 changes["paid_with"] = what.method
-                changes["kept"] = what.amount.amount if what.payment_status is PaymentStatus.TAKEN else 0
+                surplus = what.refund.amount if what.refund else 0
+                changes["kept"] = what.amount.amount - surplus if what.payment_status is PaymentStatus.TAKEN else 0
             if what.status is BookingStatus.CONFIRMED:
                 changes["expires_at"] = None
         case RefundGranted() | PaymentDisputed() | DisputeClosed():
@@ -405,7 +441,7 @@ def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
     return changes
 
 
-def _is_as_before(booking: Booking, what: BookingCancelled) -> bool:
+def _is_as_before(booking: Booking, what: BookingCancelled | TicketsReturned) -> bool:
     return booking.status is what.was and booking.is_suspended is what.was_suspended
 
 
@@ -414,51 +450,3 @@ def _kept_after(booking: Booking, what: BookingCancelled) -> int:
     if what.refund is not None:
         return booking.kept - what.refund.amount
     return 0 if what.payment_status is PaymentStatus.REFUND_PENDING else booking.kept
-
-
-class TicketByFacts(Struct, frozen=True, gc=False):
-    """What facts tell of a ticket: which of its codes counts, and, unless it is void, whether its holder was let in."""
-
-    serial: int = 1
-    is_used: bool = False
-
-
-def replay_tickets(facts: list[Fact]) -> dict[int, TicketByFacts] | None:
-    """Return by number the tickets of a booking that its facts, in order, changed; None if they contradict each other.
-
-    Names of holders are in no fact, and that an earlier entry counts is none.
-    """
-    tickets: dict[int, TicketByFacts] = {}
-    for fact in facts:
-        what = fact.what
-        if isinstance(what, BookingCancelled):
-            tickets = {number: replace(each, is_used=False) for number, each in tickets.items()}
-        if not isinstance(what, TicketReissued | TicketCheckedIn | CheckInUndone):
-            continue
-        number = number_of(what.ticket_id)
-        before = tickets.get(number, _UNCHANGED)
-        if isinstance(what, TicketReissued):
-            after = replace(before, serial=before.serial + 1)
-            can_follow = what.serial == after.serial
-        else:
-            after = replace(before, is_used=isinstance(what, TicketCheckedIn))
-            can_follow = after != before
-        if not can_follow or fact.booking_id is None or what.ticket_id != ticket_id(fact.booking_id, number):
-            return None
-        tickets[number] = after
-    return _changed(tickets)
-
-
-def stored_tickets(booking: Booking, tickets: Iterable[Ticket]) -> dict[int, TicketByFacts]:
-    """Return by number what facts must tell of these tickets of a booking."""
-    status = booking.status
-    return _changed(
-        {each.number: TicketByFacts(each.serial, ticket_status(status, each) is TicketStatus.USED) for each in tickets}
-    )
-
-
-def _changed(tickets: dict[int, TicketByFacts]) -> dict[int, TicketByFacts]:
-    return {number: each for number, each in tickets.items() if each != _UNCHANGED}
-
-
-_UNCHANGED: Final = TicketByFacts()
