@@ -143,9 +143,9 @@ CODES: Final = (
     ),
     _fault(
         "A used ticket does not bind its customer",
-        "domain/decisions/erase.py",
-        "    return booking.used > 0 or not may_customer_cancel(event, booking, now)\n",
-        "    return not may_customer_cancel(event, booking, now)\n",
+        "domain/decisions/cancel.py",
+        "    if booking.used:\n        return False\n",
+        "",
         ("tests/domain/test_erasing.py",),
     ),
     _fault(

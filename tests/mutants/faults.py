@@ -7,6 +7,7 @@ from .codes import CODES
 from .door import DOOR
 from .erasing import ERASING
 from .grants import GRANTS
+from .returning import RETURNING
 from .staff import STAFF
 from .trial import Change, Fault
 
@@ -3178,6 +3179,7 @@ FAULTS: Final = (
     *CODES,
     *DOOR,
     *GRANTS,
+    *RETURNING,
     *STAFF,
     *ERASING,
     *API_KEYS,

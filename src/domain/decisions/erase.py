@@ -68,7 +68,7 @@ def binds(event: Event, booking: Booking, now: datetime) -> bool:
     """
     if booking.status is not CONFIRMED or event.status.is_closed or event.is_over(now):
         return False
-    return booking.used > 0 or not may_customer_cancel(event, booking, now)
+    return not may_customer_cancel(event, booking, now)
 
 
 def ends_with_account(event: Event, booking: Booking, now: datetime) -> bool:

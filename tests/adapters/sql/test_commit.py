@@ -52,6 +52,14 @@ def test_a_transaction_that_a_group_did_not_certify_was_rolled_back() -> None:
     assert MySQLDialect().classify(error, committing=True) is ErrorClass.ROLLED_BACK
 
 
+def test_a_statement_that_a_group_ends_with_a_deadlock_is_rolled_back() -> None:
+    """The engine reports it as a COMMIT that failed, also of a statement before COMMIT, as seen on MySQL 9.7."""
+    message = "Got error 149 - 'Lock deadlock; Retry transaction' during COMMIT"
+    error = DBAPIError("UPDATE", None, OperationalError(1180, message))
+    assert MySQLDialect().classify(error, committing=False) is ErrorClass.ROLLED_BACK
+    assert MySQLDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
+
+
 def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:
     failure = sqlite3.OperationalError("disk I/O error")
     failure.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC

@@ -66,6 +66,9 @@ def session_for(statement_seconds: int) -> str:
 _ROLLED_BACK = frozenset({1020, 1213, 1305, 3101})
 _LOCK_TIMEOUT = frozenset({1205, 3572})
 _CONNECTION_LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
+_COMMIT_FAILED = 1180
+_DEADLOCK = "error 149"
+"""The engine's number of a deadlock. Group Replication ends a statement with it for the sake of another member's."""
 _DENIED = frozenset({1142, 1143, 1227, 1370})  # the user lacks a right
 _UNAVAILABLE = frozenset(
     {
@@ -76,7 +79,7 @@ _UNAVAILABLE = frozenset(
         *(1053, 1077, 1079, 1080),  # shutting down
         *_DENIED,
         *(1146, 1932),  # no such table: not migrated
-        *(1180, 1181),  # COMMIT or ROLLBACK failed below the server
+        *(_COMMIT_FAILED, 1181),  # COMMIT or ROLLBACK failed below the server
         *(1290, 1792, 1836),  # read-only
         *(1820, 1862, 3118, 3159, 4151),  # password expired, account locked, TLS required
         *(1317, 1969, 3024),  # statement ended by an operator or by its time limit
@@ -145,6 +148,8 @@ class MySQLDialect:
         if not isinstance(error, DBAPIError):
             return ErrorClass.CONNECTION_LOST if isinstance(error, OSError | EOFError) else None
         error_class = _CLASSES.get(_code(error))
+        if _code(error) == _COMMIT_FAILED and _DEADLOCK in str(error.orig) and not committing:
+            return ErrorClass.ROLLED_BACK
         if error_class is ErrorClass.UNAVAILABLE and committing and _code(error) not in _DENIED:
             # The COMMIT may have succeeded. It needs no rights, so if a right is missing, a statement before it failed.
             return ErrorClass.CONNECTION_LOST

@@ -1,0 +1,91 @@
+"""Faults of parts of bookings that are given back."""
+
+from typing import Final
+
+from .trial import Change, Fault
+
+_RETURNING: Final = ("tests/domain/test_returning.py",)
+_DECISION: Final = "domain/decisions/return_tickets.py"
+
+RETURNING: Final = (
+    Fault(
+        "A customer gives a used ticket back",
+        (Change(_DECISION, '    if terms.by == "customer" and any(', "    if False and any("),),
+        _RETURNING,
+    ),
+    Fault(
+        "A customer cancels a booking with a used ticket",
+        (Change("domain/decisions/cancel.py", '    if terms.by == "customer" and booking.used:\n', "    if False:\n"),),
+        _RETURNING,
+    ),
+    Fault(
+        "The tickets with the lowest numbers go",
+        (Change(_DECISION, "for each in reversed(booking.ticket_numbers)", "for each in booking.ticket_numbers"),),
+        _RETURNING,
+    ),
+    Fault(
+        "A ticket that was given back can be chosen again",
+        (
+            Change(
+                _DECISION,
+                "            if not is_its or builder.ticket(booking, number).is_returned:\n",
+                "            if not is_its:\n",
+            ),
+        ),
+        _RETURNING,
+    ),
+    Fault(
+        "A part is given back while a charge for the whole booking is under way",
+        (Change(_DECISION, "    if pending_charge(inventory, booking) is not None:\n", "    if False:\n"),),
+        _RETURNING,
+    ),
+    Fault(
+        "A late charge for more tickets than are left is kept as a whole",
+        (
+            Change(
+                "domain/decisions/payments/pay.py",
+                "    return Money(too_much, booking.amount.currency) if too_much > 0 else None\n",
+                "    return None\n",
+            ),
+        ),
+        _RETURNING,
+    ),
+    Fault(
+        "What a part leaves free goes to the waiting list in a later decision",
+        (Change(_DECISION, "    settle_freed(builder, inventory, booking.ticket_type_id)\n", ""),),
+        _RETURNING,
+    ),
+    Fault(
+        "The organizer's refund of a part costs the fee",
+        (
+            Change(
+                _DECISION,
+                "refund_due(price, terms.fee_percent, booking.kept)",
+                "refund_due(price, booking.refund_fee_percent, booking.kept)",
+            ),
+        ),
+        _RETURNING,
+    ),
+    Fault(
+        "Money for a part that is not refunded is not noticed",
+        (
+            Change(
+                "domain/balance.py",
+                "due = booking.amount.amount if booking.status is BookingStatus.CONFIRMED else 0",
+                "due = paid.amount.amount if booking.status is BookingStatus.CONFIRMED else 0",
+            ),
+        ),
+        _RETURNING,
+    ),
+    Fault(
+        "A waiting booking of another quantity keeps its old row",
+        (
+            Change(
+                "adapters/sql/repositories/combined_decisions.py",
+                "        return is_listed and self.before.quantity == self.after.quantity\n",
+                "        return is_listed\n",
+            ),
+        ),
+        ("tests/contract/test_returning.py",),
+    ),
+)
