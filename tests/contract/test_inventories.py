@@ -272,3 +272,17 @@ async def test_live_events_are_counted_for_each_organizer(driver: StorageDriver)
     expected = {busy.user_id: 3, idle.user_id: 1, stranger.user_id: 0, ORGANIZER.user_id: 1, **many}
     async with driver.storage.begin() as unit_of_work:
         assert await unit_of_work.events.live_events(list(expected)) == expected
+
+
+async def test_a_type_without_tickets_is_sold_out(driver: StorageDriver) -> None:
+    state = await driver.initialize(1)
+    command = EditTicketType(
+        event_id=state.event.id,
+        actor=ORGANIZER,
+        ticket_type_id=state.ticket_types[0].id,
+        changes=TicketTypeChanges(total_tickets=0),
+    )
+    needs = LoadSpec(event_id=state.event.id, settles=True, sizes=True)
+    withdrawn = await driver.decide(needs, lambda inventory: edit_ticket_type(inventory, command, NOW))
+    assert await driver.read(state) == withdrawn
+    assert withdrawn.is_sold_out(NOW)

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
+from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.decisions.organize import EventChanges, Initialize, general_admission, initialize
 from boxoffice.domain.event import MOST_LIVE_EVENTS, EventDetails, EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from boxoffice.domain.refusals import (
     CapacityBelowTaken,
     EventClosed,
+    ExceedsCapacity,
     IllegalStatusChange,
     InvalidRequest,
     NameTaken,
@@ -226,7 +229,7 @@ def test_every_broken_value_is_named() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("total_tickets", number) for number in (0, 1_000_001)),
+        *(("total_tickets", number) for number in (-1, 1_000_001)),
         *(("price", price) for price in (Money(-1, "EUR"), Money(MOST + 1, "EUR"), Money(1, "eur"), Money(1, "XXX"))),
     ],
 )
@@ -448,6 +451,34 @@ def test_there_cannot_be_fewer_tickets_than_are_taken_or_one_waiting_booking_ask
     with pytest.raises(CapacityBelowTaken, match="asks for 4"):
         driver.edit(total_tickets=3)
     assert driver.edit(total_tickets=4).ticket_types[0].total_tickets == 4
+
+
+def test_a_type_is_withdrawn_once_none_of_its_tickets_are_taken_or_asked_for() -> None:
+    driver = DomainDriver(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("Stalls", "Box")])
+    stalls = driver.ticket_types[0]
+    withdraw = partial(driver.edit_type, stalls, total_tickets=0)
+    taken, waiting = driver.book(ANA, ticket_type=stalls), driver.book(BEN, ticket_type=stalls)
+    refused(CapacityBelowTaken, withdraw)
+    driver.cancel(waiting)
+    refused(CapacityBelowTaken, withdraw)
+    driver.cancel(taken)
+    assert withdraw().ticket_types[0].total_tickets == 0
+    refused(ExceedsCapacity, lambda: driver.book(ANA, ticket_type=stalls))
+    driver.book(CLEO, ticket_type=driver.ticket_types[1])
+    assert driver.state.is_sold_out(driver.now)
+    assert driver.edit_type(stalls, total_tickets=1).ticket_types[0].available == 1
+    assert not driver.state.is_sold_out(driver.now)
+    assert driver.book(ANA, ticket_type=stalls).status is BookingStatus.CONFIRMED
+
+
+def test_only_a_change_of_a_type_withdraws_it() -> None:
+    driver = DomainDriver(5)
+    refused(
+        InvalidRequest,
+        lambda: TicketTypeSpec(name="Box", total_tickets=0),
+        lambda: driver.edit(total_tickets=0),
+        lambda: driver.edit_type(driver.ticket_type, total_tickets=-1),
+    )
 
 
 def test_a_new_price_changes_no_existing_booking() -> None:

@@ -13,22 +13,27 @@ from ..values.fields import Rules, checked, given, optional, set_fields, text, w
 from ..values.money import Money, price
 
 MOST_TICKET_TYPES = 50
+MOST_TICKETS = 1_000_000
+"""Most tickets of one type."""
 
 GENERAL_ADMISSION = "General admission"
 """The name of the only ticket type where an organizer names none."""
 
 TICKET_TYPE_RULES: Rules = {
     "name": text(1, 200),
-    "total_tickets": whole_number(1, 1_000_000),
+    "total_tickets": whole_number(1, MOST_TICKETS),
     "price": optional(price),
 }
+TICKET_TYPE_CHANGE_RULES: Rules = {**TICKET_TYPE_RULES, "total_tickets": whole_number(0, MOST_TICKETS)}
+"""Only a change may leave a type without any ticket, which withdraws it from sale."""
 
 
 class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     """A kind of ticket, with counters only, so that deciding costs the same for ten tickets or a million.
 
     `taken` counts held and confirmed tickets and never exceeds `total_tickets` (promise 1); `waiting` counts waiting
-    bookings and `waiting_tickets` their tickets. `price` None: free. `ordinal` counts from 0.
+    bookings and `waiting_tickets` their tickets. `price` None: free. `ordinal` counts from 0. A type
+    of no tickets at all was withdrawn from sale.
 
     `overtakes` are those that the first waiting booking has suffered while the event had a bound for them. Each is the
     queue number of the booking that was served, or the event's last one when a newcomer was. It counts for all waiting
@@ -120,14 +125,14 @@ class TicketTypeSpec(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class TicketTypeChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """Changes of a ticket type; UNSET fields stay as they are."""
+    """Changes of a ticket type; UNSET fields stay as they are. A total of 0 withdraws it from sale."""
 
     name: str | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET
     price: Money | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        set_fields(self, checked(given(self), TICKET_TYPE_RULES))
+        set_fields(self, checked(given(self), TICKET_TYPE_CHANGE_RULES))
 
 
 def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:

@@ -191,6 +191,15 @@ async def test_ticket_types_are_added_and_edited(organizer: Client, customer: Cl
     problem(await organizer.patch(one, {"totalTickets": 2}), 409, "capacity-below-taken")
     problem(await customer.patch(one, {"totalTickets": 9}), 403, "not-allowed")
     problem(await customer.post(path, {"name": "Mine", "totalTickets": 4}), 403, "not-allowed")
+    stalls = f"{path}/{event['ticketTypes'][0]['id']}"
+    assert ok(await organizer.patch(stalls, {"totalTickets": 0}))["ticketTypes"][0]["availableTickets"] == 0
+    body = {"eventId": event["id"], "quantity": 1, "ticketTypeId": event["ticketTypes"][0]["id"]}
+    problem(await customer.post("/book", body), 409, "exceeds-capacity")
+    for refused in (
+        await organizer.post(path, {"name": "None", "totalTickets": 0}),
+        await organizer.patch(f"/events/{(await organizer.event())['id']}", {"totalTickets": 0}),
+    ):
+        assert [each["pointer"] for each in problem(refused, 400, "invalid-request")["errors"]] == ["/totalTickets"]
     full = await organizer.event(ticketTypes=types(*map(str, range(50))))
     answer = await organizer.post(f"/events/{full['id']}/ticket-types", {"name": "One more", "totalTickets": 1})
     problem(answer, 409, "too-many-ticket-types")

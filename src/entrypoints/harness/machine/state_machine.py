@@ -37,6 +37,7 @@ from .strategies import (
     edits,
     hours,
     new_events,
+    new_totals,
     picks,
     prices,
     requests_for_others,
@@ -208,7 +209,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
         found = self.execute_edit(model_event, actor_id, EventChanges(**{FIELDS[field]: value}))
         self.check_equal(found, self.model.edit(model_event, field, value, actor_id, self.clock.time))
 
-    @rule(event=picks, which=picks, total=totals)
+    @rule(event=picks, which=picks, total=new_totals)
     def set_total(self, event: int, which: int, total: int) -> None:
         """The organizer changes the total of a ticket type."""
         model_event = self.event(event)

@@ -29,6 +29,7 @@ picks: SearchStrategy[int] = st.integers(0, 1_000)
 
 quantities: SearchStrategy[int] = st.integers(1, 5)
 totals: SearchStrategy[int] = st.integers(1, 8)
+new_totals: SearchStrategy[int] = st.integers(0, 8)
 FIVE: Final = Money(500, "EUR")
 prices: SearchStrategy[Money | None] = st.sampled_from(
     [None, None, FIVE, FIVE, Money(0, "EUR"), Money(300, "EUR"), Money(900, "EUR"), Money(500, "USD")]

@@ -11,7 +11,12 @@ from msgspec import UNSET, Meta, UnsetType, field
 from ....domain.decisions.organize import EVENT_CHANGE_RULES, general_admission
 from ....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from ....domain.facts import Fact
-from ....domain.tickets.ticket_type import TICKET_TYPE_RULES, EventState, TicketTypeSpec
+from ....domain.tickets.ticket_type import (
+    TICKET_TYPE_CHANGE_RULES,
+    TICKET_TYPE_RULES,
+    EventState,
+    TicketTypeSpec,
+)
 from ....domain.values.fields import Rules
 from ....domain.values.money import MOST, Money, currency
 from ....domain.values.time_zones import LONGEST_ZONE
@@ -45,11 +50,17 @@ _WAITING_LIST = Meta(
 )
 _PRICE = Meta(description="The price of one ticket; `null`: free.")
 _TOTAL = Meta(description="The number of tickets.", examples=[100])
+_NEW_TOTAL = Meta(
+    description="The number of tickets: at least those taken, and those that any one waiting booking asks for. 0: the "
+    "type is withdrawn from sale.",
+    examples=[100],
+)
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="The number of bookings in the waiting list.", examples=[0])
 _SOLD_OUT = Meta(description="Whether a newcomer cannot get a ticket of any type without waiting.")
 _STATUS = Meta(description="The event's status.")
 _TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
+_NewTicketCount = Annotated[int, Meta(ge=0, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _TimeZone = Annotated[str, Meta(extra_json_schema={"minLength": 2, "maxLength": LONGEST_ZONE})]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
@@ -88,10 +99,10 @@ class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
 class TicketTypeChangesRequest(RequestBody, frozen=True, kw_only=True):
     """Changes to a ticket type."""
 
-    rules: ClassVar[Rules] = TICKET_TYPE_RULES
+    rules: ClassVar[Rules] = TICKET_TYPE_CHANGE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
-    total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
+    total_tickets: Annotated[_NewTicketCount | UnsetType, _NEW_TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
