@@ -86,6 +86,6 @@ RETURNING: Final = (
                 "        return is_listed\n",
             ),
         ),
-        ("tests/contract/test_returning.py",),
+        ("tests/contract/test_tickets.py",),
     ),
 )
