@@ -47,6 +47,8 @@ BEYOND_A_SCHEMA: Final = re.compile(
     r"|must not contain U\+[0-9A-F]+, which stands for another character"
     # What may not stand together a schema could say, but generators of clients stumble over it.
     r"|must not be combined with \w+|is required unless \w+ is given|is required with \w+|is required to pay by card"
+    r"|must be combined with \w+|must be as many as \w+ says|must be distinct"
+    "|names tickets, but the booking has none before it is confirmed; leave it out"
     r"|must name at least one of [\w, ]+"
     "|must contain a new name, or the current password with a new password or address"
     "|is needed for a new password or address"

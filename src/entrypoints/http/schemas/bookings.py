@@ -72,6 +72,9 @@ class BookRequest(RequestBody, frozen=True, kw_only=True):
             yield FieldProblem(pointer("onBehalfOf"), "is required with complimentary")
 
 
+TicketIds = Annotated[list[UUID], Meta(min_length=1, max_length=1_000)]
+
+
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
     """A booking to cancel: either its id, or the event in which you have exactly one live booking.
 
@@ -85,8 +88,12 @@ class CancelRequest(RequestBody, frozen=True, kw_only=True):
         Meta(description="How many tickets to give back, fewer than the booking has; left out: all.", examples=[1]),
     ] = UNSET
     ticket_ids: Annotated[
-        Annotated[list[UUID], Meta(min_length=1, max_length=1_000)] | UnsetType,
-        Meta(description="Which tickets of a confirmed booking, as many as `quantity`; left out: the highest numbers."),
+        TicketIds | UnsetType,
+        # The reference has nothing of the bounds within a union.
+        Meta(
+            description="Which tickets of a confirmed booking, as many as `quantity`; left out: the highest numbers.",
+            extra_json_schema={"minItems": 1, "maxItems": 1_000},
+        ),
     ] = UNSET
 
     @classmethod

@@ -44,6 +44,9 @@ class FactProjection(BookingProjection):
     facts of its edits.
     """
 
+    seq: int
+    may_be_unsettled: bool
+
     def __init__(self, event_id: UUID, facts: Sequence[Fact], step: int = STEP) -> None:
         super().__init__(event_id, step)
         self.changes: list[Fact] = []
