@@ -114,6 +114,7 @@ from .providers import (
     make_payment_gateway,
     make_receive_notice,
     make_sandbox,
+    make_seal_code_keys,
     make_secrets,
     make_sentry,
     make_storage,
@@ -230,7 +231,9 @@ class Container(DeclarativeContainer):
     list_tickets: Singleton[ListTickets] = Singleton(ListTickets, booking_queries, ticket_queries, duties, show_tickets)
     name_ticket: Singleton[NameTicket] = Singleton(NameTicket, turnstile, booking_queries, duties, show_tickets)
     read_booked_event: Singleton[ReadBookedEvent] = Singleton(ReadBookedEvent, booking_queries, duties)
-    seal_code_keys: Singleton[SealCodeKeys] = Singleton(SealCodeKeys, storage, code_signer, jitter=jitter)
+    seal_code_keys: Singleton[SealCodeKeys | None] = Singleton(
+        make_seal_code_keys, settings, storage, code_signer.provider, jitter
+    )
 
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails

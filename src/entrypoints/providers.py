@@ -1,5 +1,6 @@
 """How the container makes adapters and use cases that depend on the settings."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..adapters.notifications import HttpWebhookSender
@@ -13,6 +14,7 @@ from ..adapters.security import (
 )
 from ..application.accounts.link_mails import LinkMails
 from ..application.accounts.login_throttle import FailedLogins
+from ..application.background.seal_code_keys import SealCodeKeys
 from ..application.duties import Duties
 from ..application.events.initialize_event import InitializeEvent
 from ..application.limits.allowances import NEW_EVENTS, Allowance
@@ -125,6 +127,13 @@ def make_api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
 
 def make_code_signer(secrets: tuple[str, ...]) -> CodeSigner:
     return Ed25519CodeSigner(*secrets)
+
+
+def make_seal_code_keys(
+    settings: Settings, storage: Storage, code_signer: Callable[[], CodeSigner], jitter: Callable[[], float]
+) -> SealCodeKeys | None:
+    """Return the task if there are older secrets. Without, nothing has to be sealed anew, and no secret is needed."""
+    return SealCodeKeys(storage, code_signer(), jitter=jitter) if settings.jwt_older_secrets else None
 
 
 def make_link_mails(settings: Settings, ids: Ids) -> LinkMails:

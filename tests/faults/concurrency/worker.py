@@ -38,7 +38,6 @@ from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness.machine.container.troubled import InterceptedStorage
 from boxoffice.entrypoints.settings import Settings
-from tests.constants import SECRET
 
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
@@ -231,7 +230,7 @@ class Worker:
 
     @classmethod
     async def open(cls, order: Open) -> "Worker":
-        container = make_container(Settings(database_url=order.url, jwt_secret=SECRET))
+        container = make_container(Settings(database_url=order.url))
         storage = WatchedStorage(container.storage(), order.freeze)
         container.storage.override(Object(storage))
         if order.freezes_at_charge:
