@@ -38,15 +38,9 @@ from boxoffice.domain.webhooks import Webhook
 from tests.application.fake_app import PlainHasher
 from tests.settable_clock import SettableClock
 
-from .storage_driver import NOW, StorageDriver, new_digests, new_id, new_session, new_user
+from .storage_driver import NOW, NewIds, StorageDriver, new_digests, new_id, new_session, new_user
 
 ADDRESS, OTHER = "ada@example.org", "other@example.org"
-
-
-class NewIds:
-    """Ids that are not repeated."""
-
-    new = staticmethod(new_id)
 
 
 def new_link(user: User, email: str) -> Link:

@@ -1,7 +1,5 @@
 """Parts of bookings that are given back, as storages keep them."""
 
-from datetime import datetime
-
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking
@@ -10,16 +8,9 @@ from boxoffice.domain.decisions.settle import Cancelled
 from boxoffice.domain.inventory import Decision, Inventory
 from boxoffice.domain.tickets.ticket import ticket_id
 from boxoffice.domain.user import Actor
+from tests.settable_clock import SettableClock
 
 from .storage_driver import NOW, StorageDriver, new_id
-
-
-class AtNow:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        """The tests' time."""
-        return NOW
 
 
 async def give_back(
@@ -53,7 +44,7 @@ async def test_parts_are_kept_and_what_is_left_is_read_again(driver: StorageDriv
     assert (stored.quantity, stored.returned, stored.amount) == (2, 3, booking.amount)
     rows = await driver.storage.ticket_queries.of_bookings([booking.id])
     assert [(each.number, each.is_returned) for each in rows] == [(2, True), (4, True), (5, True)]
-    assert (await VerifyPromises(driver.storage, AtNow())()).breaches == []
+    assert (await VerifyPromises(driver.storage, SettableClock(NOW))()).breaches == []
 
 
 async def test_a_paid_part_is_refunded_beside_the_rest(driver: StorageDriver) -> None:
@@ -67,4 +58,4 @@ async def test_a_paid_part_is_refunded_beside_the_rest(driver: StorageDriver) ->
     assert cancelled.kept == 0
     payments = await driver.storage.payment_queries.payments(booking.id)
     assert sorted(each.amount.amount for each in payments) == [unit, 2 * unit, 3 * unit]
-    assert (await VerifyPromises(driver.storage, AtNow())()).breaches == []
+    assert (await VerifyPromises(driver.storage, SettableClock(NOW))()).breaches == []

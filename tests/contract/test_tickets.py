@@ -1,7 +1,5 @@
 """Tickets: their numbers, which are stored with their bookings, and what happens to single ones."""
 
-from datetime import datetime
-
 import pytest
 from msgspec.structs import replace
 
@@ -14,16 +12,9 @@ from boxoffice.domain.decisions.decision_builder import DecisionBuilder
 from boxoffice.domain.inventory import Change, Decision, Inventory
 from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.tickets.ticket_type import EventState
+from tests.settable_clock import SettableClock
 
-from .storage_driver import NOW, StorageDriver, new_id
-
-
-class AtNow:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        """The tests' time."""
-        return NOW
+from .storage_driver import NOW, NewIds, StorageDriver, new_id
 
 
 async def rewrite(driver: StorageDriver, state: EventState, *bookings: Booking, **changes: object) -> None:
@@ -75,21 +66,15 @@ async def test_earlier_bookings_get_their_numbers_in_steps(driver: StorageDriver
     queries = driver.storage.event_queries
     assert await queries.unnumbered_events(9) == [state.event.id]
     assert await queries.unnumbered_events(0) == []
-    verify = VerifyPromises(driver.storage, AtNow())
+    verify = VerifyPromises(driver.storage, SettableClock(NOW))
     assert (await verify()).breaches == []
-    number_tickets = NumberTickets(driver.storage, AtNow(), NewIds(), step=2)
+    number_tickets = NumberTickets(driver.storage, SettableClock(NOW), NewIds(), step=2)
     assert await number_tickets() == 3
     assert (await driver.read(state)).event == event
     assert [await driver.stored(each) for each in bookings] == expected
     assert await queries.unnumbered_events(9) == []
     assert await number_tickets() == 0
     assert (await verify()).breaches == []
-
-
-class NewIds:
-    """Ids as the tests make them."""
-
-    new = staticmethod(new_id)
 
 
 async def test_facts_and_bookings_are_read_under_the_lock(driver: StorageDriver) -> None:
