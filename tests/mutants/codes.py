@@ -122,9 +122,9 @@ CODES: Final = (
     ),
     _fault(
         "A ticket is found by its number alone",
-        _CHANGE,
-        "    if number not in booking.ticket_numbers or command.ticket_id != ticket_id(booking.id, number):\n",
-        "    if number not in booking.ticket_numbers:\n",
+        "domain/tickets/ticket.py",
+        "    is_its = number in booking.ticket_numbers and ticket_id(booking.id, number) == ticket_id_\n",
+        "    is_its = number in booking.ticket_numbers\n",
         _RULES,
     ),
     _fault(

@@ -28,8 +28,8 @@ RETURNING: Final = (
         (
             Change(
                 _DECISION,
-                "            if not is_its or builder.ticket(booking, number).is_returned:\n",
-                "            if not is_its:\n",
+                "            if number is None or builder.ticket(booking, number).is_returned:\n",
+                "            if number is None:\n",
             ),
         ),
         _RETURNING,

@@ -12,7 +12,7 @@ from ..facts import TicketReissued
 from ..inventory import Decision, Inventory
 from ..policy import PersonalRight, Right
 from ..refusals import EventClosed, EventStarted, NotFound, TicketVoid, invalid
-from ..tickets.ticket import HOLDER_RULES, Ticket, TicketStatus, number_of, ticket_id, ticket_status
+from ..tickets.ticket import HOLDER_RULES, Ticket, TicketStatus, number_in, ticket_status
 from ..user import Actor
 from ..values.fields import checked
 from .decision_builder import DecisionBuilder
@@ -54,8 +54,8 @@ def change_ticket(inventory: Inventory, command: ChangeTicket, now: datetime) ->
     """
     event, booking = inventory.event, inventory.booking(command.booking_id)
     _check_may_change(event, booking, command.actor, now)
-    number = number_of(command.ticket_id)
-    if number not in booking.ticket_numbers or command.ticket_id != ticket_id(booking.id, number):
+    number = number_in(booking, command.ticket_id)
+    if number is None:
         raise NotFound
     builder = DecisionBuilder(inventory, now)
     ticket = builder.ticket(booking, number)

@@ -10,14 +10,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..booking import Booking, BookingStatus
+from ..booking import Booking
 from ..event import EventStatus
 from ..facts import CheckInUndone, TicketCheckedIn
 from ..inventory import Decision, Inventory
 from ..policy import Right
 from ..refusals import NotFound
 from ..tickets.check_in import CheckIn, Scan, ScannedTicket, ScanResult
-from ..tickets.ticket import Ticket, ticket_id
+from ..tickets.ticket import TicketStatus, ticket_id, ticket_status
 from ..user import Actor
 from .decision_builder import DecisionBuilder
 
@@ -85,7 +85,6 @@ class _Door:
         self._is_cancelled = inventory.event.status is EventStatus.CANCELLED
         self._check_ins = {each.id: each for each in inventory.check_ins}
         self._bookings = {each.id: each for each in inventory.bookings}
-        self._tickets = {each.number: each for each in inventory.tickets}
 
     def answer(self, scan: Scan) -> ScanAnswer:
         entry = self._check_ins.get(scan.id)
@@ -107,14 +106,14 @@ class _Door:
         if entry is None:
             raise NotFound
         booking = self._bookings[entry.booking_id]
-        ticket = self._ticket(booking, entry.number)
+        ticket = self.builder.ticket(booking, entry.number)
         if entry.counts:
             others = [each.at for each in self._check_ins.values() if each.is_beside(entry) and each.counts]
             after = replace(ticket, checked_in_at=min(others, default=None))
-            if after.checked_in_at is None and _is_live(booking, ticket):
+            if after.checked_in_at is None and ticket_status(booking.status, ticket) is not TicketStatus.VOID:
                 self._count(booking, -1)
                 self.builder.add_fact(CheckInUndone(ticket_id=ticket_id(booking.id, ticket.number)), booking)
-            self._put_ticket(after)
+            self.builder.put_ticket(after)
             ticket = after
         if not entry.is_undone:
             entry = replace(entry, is_undone=True)
@@ -123,9 +122,9 @@ class _Door:
 
     def _enter(self, scan: Scan, scanned: ScannedTicket) -> CheckIn:
         booking = self._bookings[scanned.booking_id]
-        ticket = self._ticket(booking, scanned.number)
+        ticket = self.builder.ticket(booking, scanned.number)
         # The bookings of a cancelled event are cancelled in steps.
-        is_void = self._is_cancelled or not _is_live(booking, ticket)
+        is_void = self._is_cancelled or ticket_status(booking.status, ticket) is TicketStatus.VOID
         if is_void or scanned.serial < ticket.serial:
             result = ScanResult.VOID
         elif ticket.checked_in_at is not None and ticket.checked_in_at <= scan.at:
@@ -137,7 +136,7 @@ class _Door:
                 fact = TicketCheckedIn(ticket_id=ticket_id(booking.id, ticket.number), at=scan.at, device=scan.device)
                 self.builder.add_fact(fact, booking)
             ticket = replace(ticket, checked_in_at=scan.at)
-            self._put_ticket(ticket)
+            self.builder.put_ticket(ticket)
         entry = CheckIn(
             id=scan.id,
             event_id=booking.event_id,
@@ -157,18 +156,6 @@ class _Door:
         """Count a ticket of the booking as used, or no longer."""
         self._bookings[booking.id] = self.builder.count_used(booking, booking.used + difference)
 
-    def _ticket(self, booking: Booking, number: int) -> Ticket:
-        found = self._tickets.get(number)
-        return found or Ticket(booking_id=booking.id, event_id=booking.event_id, number=number)
-
-    def _put_ticket(self, ticket: Ticket) -> None:
-        self._tickets[ticket.number] = ticket
-        self.builder.put_ticket(ticket)
-
     def _put(self, entry: CheckIn) -> None:
         self._check_ins[entry.id] = entry
         self.builder.put_check_in(entry)
-
-
-def _is_live(booking: Booking, ticket: Ticket) -> bool:
-    return booking.status is BookingStatus.CONFIRMED and not ticket.is_returned

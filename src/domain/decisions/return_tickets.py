@@ -1,6 +1,6 @@
 """Giving a part of a booking back: its tickets go to the waiting list in the same decision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -22,7 +22,7 @@ from ..refusals import (
     TicketUsed,
     invalid,
 )
-from ..tickets.ticket import number_of, ticket_id
+from ..tickets.ticket import Ticket, number_in, number_of
 from ..user import Actor
 from ..values.money import Money
 from .cancel import Terms, booking_of, check_live, settle_freed, terms_of
@@ -78,10 +78,10 @@ def return_tickets(inventory: Inventory, command: ReturnTickets, now: datetime) 
         raise PaymentUnderWay("A payment for all of its tickets is under way; give some back when it is done.")
     if command.quantity >= booking.quantity:
         raise ExceedsBooking(f"The booking has {booking.quantity} tickets; cancel it to give all of them back.")
-    numbers = _void(builder, booking, command, terms) if booking.status is CONFIRMED else ()
-    returned = _make_smaller(builder, booking, command, terms, numbers)
+    tickets = _void(builder, booking, command, terms) if booking.status is CONFIRMED else []
+    refund = _make_smaller(builder, booking, command, terms, tickets)
     settle_freed(builder, inventory, booking.ticket_type_id)
-    return builder.decision(replace(returned, booking=builder.latest(booking)))
+    return builder.decision(Cancelled(builder.latest(booking), refund))
 
 
 def _check_has(builder: DecisionBuilder, booking: Booking, ticket_ids: Iterable[UUID], now: datetime) -> None:
@@ -90,9 +90,8 @@ def _check_has(builder: DecisionBuilder, booking: Booking, ticket_ids: Iterable[
     if status is CONFIRMED:
         _check_numbered(booking)
         for each in ticket_ids:
-            number = number_of(each)
-            is_its = number in booking.ticket_numbers and ticket_id(booking.id, number) == each
-            if not is_its or builder.ticket(booking, number).is_returned:
+            number = number_in(booking, each)
+            if number is None or builder.ticket(booking, number).is_returned:
                 raise NotFound("The booking has no such ticket, or it was given back.")
     elif status.is_live:
         raise invalid("names tickets, but the booking has none before it is confirmed; leave it out", "ticket_ids")
@@ -107,8 +106,8 @@ def _check_numbered(booking: Booking) -> None:
         raise TicketsNotNumbered
 
 
-def _void(builder: DecisionBuilder, booking: Booking, command: ReturnTickets, terms: Terms) -> tuple[int, ...]:
-    """Void the chosen tickets of a confirmed booking, else those with the highest numbers; return their numbers."""
+def _void(builder: DecisionBuilder, booking: Booking, command: ReturnTickets, terms: Terms) -> list[Ticket]:
+    """Void the chosen tickets of a confirmed booking, else those with the highest numbers, and return them."""
     _check_numbered(booking)
     if command.ticket_ids is None:
         live = (each for each in reversed(booking.ticket_numbers) if not builder.ticket(booking, each).is_returned)
@@ -120,22 +119,22 @@ def _void(builder: DecisionBuilder, booking: Booking, command: ReturnTickets, te
         raise TicketUsed
     for ticket in tickets:
         builder.put_ticket(replace(ticket, is_returned=True))
-    return tuple(numbers)
+    return tickets
 
 
 def _make_smaller(
-    builder: DecisionBuilder, booking: Booking, command: ReturnTickets, terms: Terms, numbers: tuple[int, ...]
-) -> Cancelled:
-    """Take the tickets and their price from the booking, and owe what is refunded of it."""
+    builder: DecisionBuilder, booking: Booking, command: ReturnTickets, terms: Terms, tickets: Sequence[Ticket]
+) -> Money | None:
+    """Take the tickets and their price from the booking. Owe what is refunded of it, and return that; None: nothing."""
     currency = booking.amount.currency
     # All tickets of a booking have one price.
     price = Money(booking.amount.amount // booking.quantity * command.quantity, currency)
-    used = sum(builder.ticket(booking, number).checked_in_at is not None for number in numbers)
+    used = sum(each.checked_in_at is not None for each in tickets)
     smaller = replace(
         booking,
         quantity=booking.quantity - command.quantity,
         amount=Money(booking.amount.amount - price.amount, currency),
-        returned=booking.returned + len(numbers),
+        returned=booking.returned + len(tickets),
         used=booking.used - used,
         updated_at=builder.now,
     )
@@ -164,11 +163,11 @@ def _make_smaller(
             payment_status=smaller.payment_status,
             refund=refund,
             refund_id=command.refund_id if refund is not None else None,
-            numbers=numbers,
+            numbers=tuple([each.number for each in tickets]),
             used=used,
             queue_number=booking.queue_number if booking.status is WAITLISTED else None,
             was_suspended=booking.is_suspended,
         ),
         booking,
     )
-    return Cancelled(smaller, refund)
+    return refund

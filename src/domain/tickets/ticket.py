@@ -14,7 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ..booking import BookingStatus
+from ..booking import Booking, BookingStatus
 from ..values.fields import Rules, text
 
 MOST_TICKETS: Final = 2**32
@@ -71,6 +71,13 @@ def ticket_id(booking_id: UUID, number: int) -> UUID:
 def number_of(ticket_id: UUID) -> int:
     """Return the number of the ticket with this id."""
     return ticket_id.int & 0xFFFF_FFFF
+
+
+def number_in(booking: Booking, ticket_id_: UUID) -> int | None:
+    """Return the number of a booking's ticket with this id, void or not; None: the booking has no such ticket."""
+    number = number_of(ticket_id_)
+    is_its = number in booking.ticket_numbers and ticket_id(booking.id, number) == ticket_id_
+    return number if is_its else None
 
 
 _FREE_BITS: Final = 0x0FFF_3FFF_FFFF
