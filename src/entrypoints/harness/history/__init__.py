@@ -29,7 +29,7 @@ from .breach import Breach
 from .history import Call, Entry, History, Operation, Outcome
 from .linearizability import Verdict, check_linearizable
 from .promises import check_promises
-from .sequential import Sale
+from .sale import Sale
 from .stored import Stored
 
 __all__ = [

@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from .history import History, Operation
 from .projection.timeline import NEVER
+from .sale import Sale
 from .search_problem import Change, Op, Problem
-from .sequential import Answer, Sale, State
+from .sequential_state import Answer, State
 from .stored import Stored
 
 MOST_STATES: Final = 50_000

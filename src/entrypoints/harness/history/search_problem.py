@@ -21,7 +21,9 @@ from ....domain.facts import (
 from .event_changes import change_wanted, changes_made
 from .history import History, Operation
 from .projection.timeline import NEVER
-from .sequential import CANCELLED, NONE, WORDS, Claim, Request, Sale, Specification, State, waiting_list
+from .sale import Sale
+from .sequential import Specification
+from .sequential_state import CANCELLED, NONE, WORDS, Claim, Request, State, waiting_list
 from .stored import Stored
 
 READS: Final = frozenset({"status", "booking", "edit", "promote"})

@@ -1,25 +1,37 @@
 """The sequential specification of one event, for checking concurrent histories.
 
-It follows the HTTP contract and shares no code with the domain. A state is small, immutable and hashable, so that a
-search can record the visited states. Times are left out: bookings are neither too early nor too late, and a hold
-expires with an `expire` operation.
+It follows the HTTP contract and shares no code with the domain. Times are left out: bookings are neither too early nor
+too late, and a hold expires with an `expire` operation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
-from uuid import UUID
+from typing import Final
 
-from msgspec import Struct
-
-from ....domain.tickets.ticket_type import EventState
+from .sale import Sale
+from .sequential_state import (
+    CANCELLED,
+    CONFIRMED,
+    EXPIRED,
+    HELD,
+    LIVE,
+    NONE,
+    PAID,
+    SUSPENDED,
+    WAITLISTED,
+    WORDS,
+    Answer,
+    Claim,
+    Request,
+    State,
+    Step,
+    TypeState,
+    changed,
+    forgetting,
+    may_pass,
+    overtaking,
+    waiting_list,
+)
 from .stored import NOT_KEPT
-
-NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED, SUSPENDED = range(8)
-"""States of a booking; `PAID` is confirmed and nothing is due, `SUSPENDED` waitlisted and passed over for a time."""
-
-WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired", "waitlisted")
-LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID, SUSPENDED})
-TAKING: Final = frozenset({HELD, CONFIRMED, PAID})
 
 _STATUS_CHANGES: Final[Mapping[str, frozenset[str]]] = {
     "draft": frozenset({"on_sale", "cancelled"}),
@@ -27,124 +39,6 @@ _STATUS_CHANGES: Final[Mapping[str, frozenset[str]]] = {
     "paused": frozenset({"on_sale", "completed", "cancelled"}),
 }
 _STATUS_AFTER: Final = {"pause": "paused", "resume": "on_sale", "complete": "completed", "call_off": "cancelled"}
-
-
-class Sale(Struct, frozen=True, kw_only=True):
-    """An event when the history began, without bookings.
-
-    `totals` are the tickets of each type and `prices` the types that have a price. `holds`: tickets with a price are
-    held until they are paid. `may_lapse`: time advances, so holds may expire at any moment.
-    """
-
-    event_id: UUID
-    organizer_id: UUID | None = None
-    totals: dict[UUID, int]
-    prices: frozenset[UUID] = frozenset()
-    policy: str = "strict"
-    max_overtakes: int | None = None
-    waiting_list: str = "on"
-    limit: int = 10
-    status: str = "on_sale"
-    holds: bool = False
-    may_lapse: bool = False
-
-    @classmethod
-    def of(cls, state: EventState, *, may_lapse: bool = False) -> "Sale":
-        """Return it for the state of an event before the first booking."""
-        event = state.event
-        return cls(
-            event_id=event.id,
-            organizer_id=event.organizer_id,
-            totals={each.id: each.total_tickets for each in state.ticket_types},
-            prices=frozenset(each.id for each in state.ticket_types if each.price and each.price.amount),
-            policy=event.waiting_list_policy.value,
-            max_overtakes=event.max_overtakes,
-            waiting_list=event.waiting_list.value,
-            limit=event.max_tickets_per_customer,
-            status=event.status.value,
-            holds=event.payment_window_minutes is not None,
-            may_lapse=may_lapse,
-        )
-
-
-class TypeState(NamedTuple):
-    """One ticket type: its total, the taken tickets, and the numbers of the waitlisted bookings in order.
-
-    `overtakes` has, for each overtake since there is a bound for them, the numbers of the bookings that it passed.
-    """
-
-    total: int
-    taken: int
-    waiting_list: tuple[int, ...]
-    overtakes: tuple[tuple[int, ...], ...] = ()
-
-    @property
-    def available(self) -> int:
-        """The number of free tickets."""
-        return self.total - self.taken
-
-
-class Answer(NamedTuple):
-    """The answer of the specification: a refusal's code, or the fields of an acknowledgement."""
-
-    code: str | None = None
-    status: str | None = None
-    position: int | None = None
-    promoted: int | None = None
-    available: int | None = None
-    waiting: int | None = None
-    booking: int | None = None
-
-    def __str__(self) -> str:
-        fields = [
-            f"{name}={value}" for name, value in self._asdict().items() if value is not None and name != "booking"
-        ]
-        return " ".join(fields) or "ok"
-
-
-class State(NamedTuple):
-    """The event at one moment; `responses` are the fingerprint and the answer of each key."""
-
-    booking_states: bytes
-    types: tuple[TypeState, ...]
-    status: str
-    policy: str
-    max_overtakes: int | None
-    waiting_list: str
-    responses: tuple[tuple[int, Answer] | None, ...]
-
-
-class Claim(NamedTuple):
-    """A requested booking: its customer's number, its ticket type's index, and its quantity."""
-
-    customer: int
-    type_index: int
-    quantity: int
-
-
-class Request(NamedTuple):
-    """A call as numbers. -1 means that something does not exist, None that it was not given.
-
-    `booking` is the booking to create or change, `manages` whether the organizer asks. `key` is the index of the key's
-    response; requests with the same `fingerprint` are equal.
-    """
-
-    name: str
-    customer: int | None
-    manages: bool
-    booking: int | None
-    type_index: int | None
-    quantity: int
-    bound: int | None
-    policy: str | None
-    waiting_list: str | None
-    only_if_available: bool
-    is_complimentary: bool
-    key: int | None
-    fingerprint: int
-
-
-Step = tuple[State, Answer]
 
 
 class Specification:
@@ -215,15 +109,15 @@ class Specification:
         if request.is_complimentary and request.quantity <= ticket_type.available:
             # Nothing has to be paid.
             taken = ticket_type._replace(taken=ticket_type.taken + request.quantity)
-            state = _with(state, {number: PAID}, {type_index: taken})
+            state = changed(state, {number: PAID}, {type_index: taken})
         elif request.quantity > ticket_type.available or self._must_wait_for_others(state, ticket_type):
             if request.is_complimentary or request.only_if_available or state.waiting_list == "off":
                 return state, Answer("sold-out")
             ticket_type = ticket_type._replace(waiting_list=(*ticket_type.waiting_list, number))
-            state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
+            state = changed(state, {number: WAITLISTED}, {type_index: ticket_type})
             return state, Answer(status="waitlisted", position=len(waiting_list(state, ticket_type)), booking=number)
         else:
-            state = self._give(_overtaking(state, type_index), number)
+            state = self._give(overtaking(state, type_index), number)
         return state, Answer(status=WORDS[state.booking_states[number]], booking=number)
 
     def _booking_refused(self, state: State, request: Request, type_index: int) -> str | None:
@@ -243,7 +137,7 @@ class Specification:
 
     def _must_wait_for_others(self, state: State, ticket_type: TypeState) -> bool:
         waiting = waiting_list(state, ticket_type)
-        if state.policy == "strict" or not all(_may_pass(state, ticket_type, each) for each in waiting):
+        if state.policy == "strict" or not all(may_pass(state, ticket_type, each) for each in waiting):
             return bool(waiting)
         return any(self._claims[each].quantity <= ticket_type.available for each in waiting_list(state, ticket_type))
 
@@ -301,14 +195,14 @@ class Specification:
                 or self._must_wait_for_others(state, ticket_type)
             ):
                 return state, Answer("hold-expired")
-            state = _overtaking(state, claim.type_index)
+            state = overtaking(state, claim.type_index)
             ticket_type = state.types[claim.type_index]
             taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity)
-            return _with(state, {number: PAID}, {claim.type_index: taken}), Answer(status="confirmed", booking=number)
+            return changed(state, {number: PAID}, {claim.type_index: taken}), Answer(status="confirmed", booking=number)
         is_due = booking_state == HELD or (booking_state == CONFIRMED and self._costs[claim.type_index])
         if not is_due or state.status == "cancelled":
             return state, Answer("payment-not-due")
-        return _with(state, {number: PAID}, {}), Answer(status="confirmed", booking=number)
+        return changed(state, {number: PAID}, {}), Answer(status="confirmed", booking=number)
 
     def _expire(self, state: State, request: Request) -> Step:
         number = request.booking or 0
@@ -321,7 +215,7 @@ class Specification:
         number = request.booking or 0
         if state.booking_states[number] != WAITLISTED:
             return state, Answer("not-found")
-        state, promoted = self._serve(_forgetting(_with(state, {number: SUSPENDED}, {})))
+        state, promoted = self._serve(forgetting(changed(state, {number: SUSPENDED}, {})))
         return state, Answer(promoted=promoted, booking=number)
 
     def _resume(self, state: State, request: Request) -> Step:
@@ -332,7 +226,7 @@ class Specification:
             return state, Answer("not-found")
         if claim.quantity > ticket_type.total:
             return self._end(state, number), Answer(promoted=0, booking=number)
-        state, promoted = self._serve(_with(state, {number: WAITLISTED}, {}))
+        state, promoted = self._serve(changed(state, {number: WAITLISTED}, {}))
         return state, Answer(promoted=promoted, booking=number)
 
     # The event.
@@ -359,7 +253,7 @@ class Specification:
         largest = max((self._claims[each].quantity for each in waiting_list(state, ticket_type)), default=0)
         if request.quantity < ticket_type.total and request.quantity < max(ticket_type.taken, largest):
             return state, Answer("capacity-below-taken")
-        state, promoted = self._serve(_with(state, {}, {type_index: ticket_type._replace(total=request.quantity)}))
+        state, promoted = self._serve(changed(state, {}, {type_index: ticket_type._replace(total=request.quantity)}))
         return state, Answer(promoted=promoted)
 
     def _change_policy(self, state: State, request: Request) -> Step:
@@ -421,7 +315,7 @@ class Specification:
         booking_state = HELD if self._sale.holds and self._costs[claim.type_index] else CONFIRMED
         left = tuple(each for each in ticket_type.waiting_list if each != number)
         taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity, waiting_list=left)
-        return _with(state, {number: booking_state}, {claim.type_index: taken})
+        return changed(state, {number: booking_state}, {claim.type_index: taken})
 
     def _end(self, state: State, number: int, booking_state: int = CANCELLED) -> State:
         claim = self._claims[number]
@@ -432,7 +326,7 @@ class Specification:
             )
         else:
             ticket_type = ticket_type._replace(taken=ticket_type.taken - claim.quantity)
-        return _forgetting(_with(state, {number: booking_state}, {claim.type_index: ticket_type}))
+        return forgetting(changed(state, {number: booking_state}, {claim.type_index: ticket_type}))
 
     def _serve(self, state: State) -> tuple[State, int]:
         promoted = 0
@@ -440,58 +334,14 @@ class Specification:
             first = next((each for ticket_type in state.types for each in self._to_serve(state, ticket_type)), None)
             if first is None:
                 break
-            state = _overtaking(state, self._claims[first].type_index, first)
-            state = _forgetting(self._give(state, first))
+            state = overtaking(state, self._claims[first].type_index, first)
+            state = forgetting(self._give(state, first))
             promoted += 1
         return state, promoted
 
     def _to_serve(self, state: State, ticket_type: TypeState) -> Sequence[int]:
         waiting = waiting_list(state, ticket_type)
-        bound = next((place for place, each in enumerate(waiting) if not _may_pass(state, ticket_type, each)), None)
+        bound = next((place for place, each in enumerate(waiting) if not may_pass(state, ticket_type, each)), None)
         last = 0 if state.policy == "strict" else bound
         candidates = waiting if last is None else waiting[: last + 1]
         return [each for each in candidates if self._claims[each].quantity <= ticket_type.available]
-
-
-def waiting_list(state: State, ticket_type: TypeState) -> tuple[int, ...]:
-    """Return the numbers of the bookings that wait, in order, without suspended ones."""
-    if SUSPENDED not in state.booking_states:
-        return ticket_type.waiting_list
-    return tuple(each for each in ticket_type.waiting_list if state.booking_states[each] == WAITLISTED)
-
-
-def _may_pass(state: State, ticket_type: TypeState, number: int) -> bool:
-    """Return whether a waiting booking may be overtaken once more."""
-    suffered = sum(number in passed for passed in ticket_type.overtakes)
-    return state.max_overtakes is None or suffered < state.max_overtakes
-
-
-def _overtaking(state: State, type_index: int, served: int | None = None) -> State:
-    """Return the state with whom a booking passes that gets tickets, suspended ones too; None: a newcomer's."""
-    ticket_type = state.types[type_index]
-    in_line = ticket_type.waiting_list
-    passed = in_line if served is None else in_line[: in_line.index(served)]
-    if state.max_overtakes is None or not set(passed) & set(waiting_list(state, ticket_type)):
-        return state
-    return _with(state, {}, {type_index: ticket_type._replace(overtakes=(*ticket_type.overtakes, passed))})
-
-
-def _forgetting(state: State) -> State:
-    """Return the state without the overtakes that no booking on a waiting list has suffered."""
-    if not any(each.overtakes for each in state.types):
-        return state
-    types = []
-    for each in state.types:
-        left = set(waiting_list(state, each))
-        types.append(each._replace(overtakes=tuple(passed for passed in each.overtakes if left & set(passed))))
-    return state._replace(types=tuple(types))
-
-
-def _with(state: State, booking_states: Mapping[int, int], types: Mapping[int, TypeState]) -> State:
-    changed = bytearray(state.booking_states)
-    for number, booking_state in booking_states.items():
-        changed[number] = booking_state
-    return state._replace(
-        booking_states=bytes(changed),
-        types=tuple(types.get(type_index, ticket_type) for type_index, ticket_type in enumerate(state.types)),
-    )

@@ -29,7 +29,7 @@ from ....domain.values.money import Money
 from ..history import Call, History
 from ..history.linearizability import check_linearizable
 from ..history.promises import check_promises
-from ..history.sequential import Sale
+from ..history.sale import Sale
 from ..history.stored import Stored
 from .clients import (
     DESKS,
