@@ -83,6 +83,14 @@ class WaitingListMode(StrEnum):
     OFF = "off"
 
 
+class LogMode(StrEnum):
+    """Who may read an event's log: nobody, because there is none; customers their receipts; or everybody all of it."""
+
+    OFF = "off"
+    RECEIPTS = "receipts"
+    PUBLIC = "public"
+
+
 EVENT_RULES: Rules = {
     "name": text(1, 200),
     "description": text(0, 1_000, lines=True),
@@ -122,6 +130,7 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
     max_overtakes: int | None = None
     waiting_list: WaitingListMode = WaitingListMode.ON
+    log: LogMode = LogMode.RECEIPTS
 
     def is_over(self, now: datetime) -> bool:
         """Return whether it has ended, or has begun and has no end."""

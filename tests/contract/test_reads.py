@@ -11,7 +11,7 @@ from boxoffice.application.ports.queries import BookingOwner, EventFilter, Event
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.event import EventDetails, EventStatus, WaitingListMode, WaitingListPolicy, When
+from boxoffice.domain.event import EventDetails, EventStatus, LogMode, WaitingListMode, WaitingListPolicy, When
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
 from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
@@ -37,6 +37,7 @@ async def test_every_field_of_an_event_comes_back(driver: StorageDriver) -> None
         cancellation_deadline_hours=8_760,
         waiting_list_policy=WaitingListPolicy.FILL,
         waiting_list=WaitingListMode.OFF,
+        log=LogMode.PUBLIC,
     )
     command = Initialize(
         event_id=new_id(),

@@ -145,6 +145,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "waitingListPolicy": "strict",
             "maxOvertakes": None,
             "waitingList": "on",
+            "log": "receipts",
             "status": "on_sale",
         },
         ticket_types=[

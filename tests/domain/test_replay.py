@@ -11,7 +11,7 @@ from msgspec.structs import fields, replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book, OtherCustomer, book
-from boxoffice.domain.event import EventStatus, WaitingListMode, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     BookingCancelled,
     BookingPromoted,
@@ -111,6 +111,7 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
         lambda state: replace(state, event=replace(state.event, status=EventStatus.ON_SALE)),
         lambda state: replace(state, event=replace(state.event, currency="USD")),
         lambda state: replace(state, event=replace(state.event, waiting_list=WaitingListMode.OFF)),
+        lambda state: replace(state, event=replace(state.event, log=LogMode.PUBLIC)),
         lambda state: replace(state, event=replace(state.event, was_published=False)),
         lambda state: replace(state, event=replace(state.event, reschedules=7)),
         lambda state: replace(state, ticket_types=state.ticket_types[:1]),
@@ -124,6 +125,7 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
         "status",
         "currency",
         "mode",
+        "log",
         "published",
         "reschedules",
         "type",

@@ -14,6 +14,7 @@ from ..event import (
     Event,
     EventDetails,
     EventStatus,
+    LogMode,
     WaitingListMode,
     WaitingListPolicy,
     check_room_for_event,
@@ -83,6 +84,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
     max_overtakes: int | UnsetType | None = UNSET
     waiting_list: WaitingListMode | UnsetType = UNSET
+    log: LogMode | UnsetType = UNSET
     status: EventStatus | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET
     price: Money | UnsetType | None = UNSET

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import Booking, BookingStatus, PaymentStatus
-from ..event import EventStatus, WaitingListMode, WaitingListPolicy
+from ..event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ..facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -70,6 +70,7 @@ class EventReplay:
         self.policy: str = ""
         self.max_overtakes: int | None = None
         self.waiting_list: str = WaitingListMode.ON
+        self.log: str = LogMode.RECEIPTS
         self.was_published: bool = False
         self.reschedules: int = 0
         self.last_ticket_number: int = 0
@@ -99,6 +100,8 @@ class EventReplay:
             self._add_breach(7, f"the currency is {state.event.currency}, the facts say {self.currency}")
         if state.event.waiting_list != self.waiting_list:
             self._add_breach(7, f"the waiting list is {state.event.waiting_list}, the facts say {self.waiting_list}")
+        if state.event.log != self.log:
+            self._add_breach(7, f"the log is {state.event.log}, the facts say {self.log}")
         if state.event.was_published is not self.was_published:
             self._add_breach(
                 7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}"
@@ -292,6 +295,7 @@ class EventReplay:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
         self.waiting_list = values.get("waitingList", self.waiting_list)
+        self.log = values.get("log", self.log)
         self.max_overtakes = values.get("maxOvertakes", self.max_overtakes)
         if self.max_overtakes is None:
             for counts in self.ticket_types.values():

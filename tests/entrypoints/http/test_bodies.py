@@ -39,6 +39,7 @@ EVENT: dict[str, Any] = {
     "waitingListPolicy": "strict",
     "maxOvertakes": 3,
     "waitingList": "on",
+    "log": "receipts",
     "status": "on_sale",
 }
 WITH_TYPES: dict[str, Any] = {"name": "Jazz night", "ticketTypes": [TICKET_TYPE]}
@@ -106,6 +107,7 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
             ("maxOvertakes", [*NOT_WHOLE, -1, 1_001]),
             ("waitingListPolicy", [*NOT_TEXT, None, "", "STRICT", "lottery"]),
             ("waitingList", [*NOT_TEXT, None, "", "ON", "closed"]),
+            ("log", [*NOT_TEXT, None, "", "OFF", "private"]),
             ("status", [*NOT_TEXT, None, "", "ON_SALE", "gone"]),
             ("totalTickets", NO_TOTAL),
         ]

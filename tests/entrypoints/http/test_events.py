@@ -35,6 +35,7 @@ async def test_an_event_needs_only_a_name_and_a_number(organizer: Client) -> Non
         "waitingListPolicy": "strict",
         "maxOvertakes": None,
         "waitingList": "on",
+        "log": "receipts",
         "status": "on_sale",
         "price": None,
         **counts,
@@ -66,6 +67,7 @@ async def test_an_event_with_everything(organizer: Client, anyone: Client) -> No
         "waitingListPolicy": "fill",
         "maxOvertakes": 1000,
         "waitingList": "off",
+        "log": "public",
         "status": "draft",
     }
     event = await organizer.event(**times, **others)

@@ -53,10 +53,10 @@ def _event_differences(projection: FactProjection, event: Event) -> Iterator[_Di
     expected = projection.event
     if event.status != expected.status:
         yield 7, "event", f"the event is {event.status}, by its facts {expected.status}"
-    stored = (event.was_published, event.reschedules, event.max_overtakes)
-    wanted = (expected.was_published, expected.reschedules, expected.bound)
+    stored = (event.was_published, event.reschedules, event.max_overtakes, event.log)
+    wanted = (expected.was_published, expected.reschedules, expected.bound, expected.log)
     if stored != wanted:
-        yield 7, "event", f"was published, reschedules, bound for overtakes: {stored}, by its facts {wanted}"
+        yield 7, "event", f"was published, reschedules, bound for overtakes, log: {stored}, by its facts {wanted}"
 
 
 def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Iterator[_Difference]:

@@ -155,6 +155,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     waiting_list_policy: str
     max_overtakes: int | None
     waiting_list: str
+    log: str
     status: str
     version: int
     is_sold_out: bool

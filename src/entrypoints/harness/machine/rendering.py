@@ -89,6 +89,7 @@ def _event_seen(state: EventState, now: datetime) -> EventSeen:
         waiting_list_policy=event.waiting_list_policy.value,
         max_overtakes=event.max_overtakes,
         waiting_list=event.waiting_list.value,
+        log=event.log.value,
         status=event.status.value,
         version=event.version,
         is_sold_out=state.is_sold_out(now),

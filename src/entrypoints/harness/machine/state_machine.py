@@ -11,7 +11,7 @@ from ....application.ports.idempotency import KEPT_FOR
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.erase import LAST_LOOK_AFTER
 from ....domain.decisions.organize import AddTicketType, EventChanges, Initialize
-from ....domain.event import EventDetails, EventStatus, WaitingListMode, WaitingListPolicy
+from ....domain.event import EventDetails, EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ....domain.policy import StaffRole
 from ....domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from ....domain.values.money import Money
@@ -72,6 +72,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
         policy: WaitingListPolicy,
         bound: int | None,
         mode: WaitingListMode,
+        log: LogMode,
         limit: int,
         starts_in: int | None,
         zone: str,
@@ -95,6 +96,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
             policy=policy.value,
             bound=bound,
             mode=mode.value,
+            log=log.value,
             limit=limit,
             starts_at=starts_at,
             zone=zone,
@@ -121,6 +123,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
                 waiting_list_policy=policy,
                 max_overtakes=bound,
                 waiting_list=mode,
+                log=log,
             ),
             ticket_types=tuple(
                 (

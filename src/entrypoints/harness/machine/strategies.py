@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ....domain.event import WaitingListMode, WaitingListPolicy
+from ....domain.event import LogMode, WaitingListMode, WaitingListPolicy
 from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import FIRST_WITHOUT_ACCOUNT
@@ -37,6 +37,7 @@ prices: SearchStrategy[Money | None] = st.sampled_from(
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
 bounds: SearchStrategy[int | None] = st.sampled_from([None, None, 0, 1, 2, 3])
 modes: SearchStrategy[WaitingListMode] = st.sampled_from([*[WaitingListMode.ON] * 6, WaitingListMode.OFF])
+logs: SearchStrategy[LogMode] = st.sampled_from(LogMode)
 sides: SearchStrategy[int] = st.sampled_from([-1, 0, 1])
 """Just before a moment, at it, and just after, in microseconds."""
 
@@ -54,6 +55,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "policy": policies,
         "bound": bounds,
         "mode": modes,
+        "log": logs,
         "limit": limits,
         "starts_in": st.none() | st.integers(1, 200),
         "zone": zones,
@@ -69,6 +71,7 @@ edits: SearchStrategy[tuple[str, Any]] = (
     st.tuples(st.just("policy"), policies)
     | st.tuples(st.just("bound"), bounds)
     | st.tuples(st.just("mode"), modes)
+    | st.tuples(st.just("log"), logs)
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
     | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
@@ -85,6 +88,7 @@ FIELDS: Final = {
     "policy": "waiting_list_policy",
     "bound": "max_overtakes",
     "mode": "waiting_list",
+    "log": "log",
     "limit": "max_tickets_per_customer",
     "starts_at": "starts_at",
     "sales_open_at": "sales_open_at",

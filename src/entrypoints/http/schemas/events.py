@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType, field
 
 from ....domain.decisions.organize import EVENT_CHANGE_RULES, general_admission
-from ....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
+from ....domain.event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ....domain.facts import Fact
 from ....domain.tickets.ticket_type import (
     TICKET_TYPE_CHANGE_RULES,
@@ -54,6 +54,10 @@ _NEW_TOTAL = Meta(
     description="The number of tickets: at least those taken, and those that any one waiting booking asks for. 0: the "
     "type is withdrawn from sale.",
     examples=[100],
+)
+_LOG = Meta(
+    description="`receipts`: customers get receipts of their bookings from the event's log. `public`: everybody may "
+    "read the log too. `off`: there is none."
 )
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="The number of bookings in the waiting list.", examples=[0])
@@ -113,7 +117,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     """A new event. Either `totalTickets` (and `price`) for one ticket type, or `ticketTypes` for several.
 
     Defaults: `timeZone` `UTC`, `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`,
-    `waitingList` `on`, `status` `on_sale`; everything else is empty or not set.
+    `waitingList` `on`, `log` `receipts`, `status` `on_sale`; everything else is empty or not set.
     """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
@@ -133,6 +137,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
     max_overtakes: Annotated[_Overtakes | None, _BOUND] = None
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST] = WaitingListMode.ON
+    log: Annotated[LogMode, _LOG] = LogMode.RECEIPTS
     status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
         InitialStatus.ON_SALE
     )
@@ -177,6 +182,7 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
     max_overtakes: Annotated[_Overtakes | UnsetType | None, _BOUND] = UNSET
     waiting_list: Annotated[WaitingListMode | UnsetType, _WAITING_LIST] = UNSET
+    log: Annotated[LogMode | UnsetType, _LOG] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next status.")] = UNSET
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
@@ -213,6 +219,7 @@ class EventView(View, frozen=True, kw_only=True):
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
     max_overtakes: Annotated[int | None, _BOUND]
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST]
+    log: Annotated[LogMode, _LOG]
     status: Annotated[EventStatus, _STATUS]
     price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]
     total_tickets: Annotated[int, _TOTAL]

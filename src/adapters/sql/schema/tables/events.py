@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from .....domain.booking import BookingStatus, PaymentStatus
-from .....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
+from .....domain.event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from .....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
 from ..types import Exact, Gram, Id, LongText, Moment, Numbers, Word
 from .metadata import OPTIONS, metadata
@@ -45,6 +45,7 @@ events: Table = Table(
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
     Column("max_overtakes", Integer()),
     Column("waiting_list", Word(WaitingListMode), nullable=False, server_default=text("'on'")),
+    Column("log", Word(LogMode), nullable=False, server_default=text("'receipts'")),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
     Column("was_published", Boolean(), nullable=False, server_default=text("0")),

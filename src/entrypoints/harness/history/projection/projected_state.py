@@ -172,6 +172,11 @@ class ProjectedEvent:
         return str(self._values.get("waitingList", "on"))
 
     @property
+    def log(self) -> str:
+        """Who may read its log."""
+        return str(self._values.get("log", "receipts"))
+
+    @property
     def starts_at(self) -> datetime | None:
         """The start, if there is one."""
         return self._times.get("startsAt")

@@ -41,6 +41,7 @@ class ModelEvent:
     policy: str
     bound: int | None
     mode: str
+    log: str
     limit: int
     starts_at: datetime | None
     zone: str
@@ -166,6 +167,7 @@ class ModelEvent:
             waiting_list_policy=self.policy,
             max_overtakes=self.bound,
             waiting_list=self.mode,
+            log=self.log,
             status=self.status,
             version=self.version,
             is_sold_out=all(self.must_wait(each, 1) for each in self.types),
