@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, user, payments, sweep, verify, secret, completion, simulate."""
+"""The command line: serve, migrate, grant, user, payments, sweep, verify, check-draw, secret, completion, simulate."""
 
 import argparse
 import logging
@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_json(verifying, "print the result as one JSON object")
     verifying.set_defaults(command=lambda settings, options: verify(settings, as_json=options.json))
+    _add_check_draw(commands)
     _add_secret(commands)
     _add_completion(commands)
     _add_simulate(commands)
@@ -233,6 +234,23 @@ def _add_payments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     _add_json(listing, "print each payment as a JSON object on its own line")
     listing.set_defaults(command=lambda settings, options: list_due_payments(settings, as_json=options.json))
+
+
+def _add_check_draw(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    checking = commands.add_parser(
+        "check-draw",
+        help="recompute a draw",
+        description="Recompute a draw from what the service publishes of it: its source of randomness, the root over "
+        "its entries, and every rank and place. Reads no settings and asks nobody.",
+    )
+    checking.add_argument("file", metavar="FILE", type=Path, help="the answer to GET /events/{id}/draw")
+    checking.set_defaults(command=_check_draw, needs_settings=False)
+
+
+def _check_draw(_: Settings, options: argparse.Namespace) -> int:
+    from .check_draw import check_draw_file  # noqa: PLC0415 - only this command needs it
+
+    return check_draw_file(options.file)
 
 
 def _add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,0 +1,1 @@
+"""Draws: the order of a waiting list by chance, which anyone can recompute. No beacon is fetched or verified here."""

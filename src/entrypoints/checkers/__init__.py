@@ -1,0 +1,1 @@
+"""Checkers of what the service publishes, which need no settings and no database. The command line only calls them."""
