@@ -1,1 +1,1 @@
-"""Public randomness: the beacons of drand, fetched from its relays, and their signatures. What they are for is elsewhere."""
+"""Public randomness: drand's beacons and their signatures. What a draw does with them is elsewhere."""

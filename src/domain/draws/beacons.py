@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 MARGIN = timedelta(seconds=60)
-"""The least time from the closing of a draw to its round, so that no clock that is slow lets its randomness be known."""
+"""The least time from the closing of a draw to its round, so that no slow clock lets its randomness be known."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -75,9 +75,11 @@ class CheckedDraw(Struct, frozen=True):
             source = "the operator's secret, which was fixed by its commitment"
         else:
             source = f"round {self.round} of drand, which nobody could know at the closing"
+        shown = (
+            f"The draw of event {self.event_id} is right: {self.entries} entries, each at the place that follows from"
+        )
         return (
-            f"The draw of event {self.event_id} is right: {self.entries} entries, each at the place that follows from "
-            f"{source}.",
+            f"{shown} {source}.",
             "Not shown by this document: that no entry is missing, and that nobody entered more than once.",
         )
 

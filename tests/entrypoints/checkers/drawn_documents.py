@@ -15,8 +15,8 @@ CHAIN: Final = {
     "scheme": "bls-unchained-g1-rfc9380",
     "period": 3,
     "genesisTime": 1692803367,
-    "publicKey": "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec"
-    "758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a",
+    "publicKey": "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d106451"
+    "0d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a",
 }
 
 
@@ -53,7 +53,7 @@ def with_entries(document: dict[str, Any], leaves: list[bytes]) -> dict[str, Any
 
 def leaves_of(number: int) -> list[bytes]:
     """Return hashes of this many entries."""
-    return [sha256(bytes([each])).digest() for each in range(number)]
+    return [sha256(each.to_bytes(2)).digest() for each in range(number)]
 
 
 def by_operator(number: int = 7) -> dict[str, Any]:
