@@ -21,6 +21,9 @@ HEXAGON := tests/domain tests/application
 ON_MYSQL = if tools/mysql.sh; then BOXOFFICE_TEST_SERVER=mysql $(1); elif [ "$$BOXOFFICE_REQUIRE_MYSQL" = 1 ]; then exit 1; \
 	else echo "NOT TRIED ON MYSQL: everything passed on MariaDB and SQLite, nothing was run on MySQL itself (see above)." >&2; fi
 
+# Each of the tests' many processes would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 UV := uv==0.13.9
