@@ -39,6 +39,11 @@ def test_the_contracts_hold() -> None:
         ("adapters/wrong.py", "from .. import entrypoints", "Dependencies point inward"),
         ("elsewhere/__init__.py", "", "Dependencies point inward"),
         ("entrypoints/wrong.py", "from ..adapters import memory", "Only the container names an adapter"),
+        (
+            "entrypoints/checkers/wrong.py",
+            "from ...domain import decisions",
+            "Checkers need formats and signatures, and nothing of what they check",
+        ),
         ("adapters/memory/wrong.py", "from .. import sql", "Adapters do not know each other"),
         ("adapters/sql/wrong.py", "from .. import memory", "Adapters do not know each other"),
         ("domain/wrong.py", "import sqlalchemy", "No framework inside the hexagon"),

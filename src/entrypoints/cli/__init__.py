@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, user, payments, sweep, verify, check-draw, secret, completion, simulate."""
+"""The command line: the service, its upkeep, and what strangers check: see `boxoffice --help`."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ from ...version import VERSION
 from ..logs import set_up_logs
 from ..secret_strength import new_secret
 from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, integer
+from .check import add_checks
 from .operate import (
     disable_user,
     enable_user,
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_secret(commands)
     _add_completion(commands)
     _add_simulate(commands)
+    add_checks(commands)
     return parser
 
 
