@@ -4,7 +4,7 @@ Replaying an event's facts gives its bookings and counters (promise 7), so each 
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -33,6 +33,10 @@ _Kept = Annotated[int, Meta(description="What is left of the payment after all r
 _QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
 _PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
 _TicketId = Annotated[UUID, Meta(description="The ticket.")]
+_PassedOver = Annotated[
+    int | None,
+    Meta(description="How many waiting bookings of the type stood before it; none: the fact is older than this count."),
+]
 _Method = Annotated[PaymentMethod, Meta(description="The means of payment.")]
 _Version = Annotated[int, Meta(description="The version of the event after the edit.")]
 _Changes = Annotated[dict[str, Any], Meta(description="The new values by name.")]
@@ -40,6 +44,10 @@ _Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 _BookedBy = Annotated[UUID | None, Meta(description="The account that booked for the customer; none: the customer.")]
 _HELD_UNTIL = Meta(description="The end of the hold; none: the tickets are not held.")
 _GRACE = Meta(description="The customer may cancel free of charge before this; none: the deadline applies.")
+
+
+SERVING_VALUES: Final = frozenset({"status", "startsAt", "waitingListPolicy", "maxOvertakes"})
+"""The event's values, by their names in facts, that decide who of a waiting list is served."""
 
 
 class FactPayload(
@@ -106,6 +114,7 @@ class TicketsBooked(FactPayload, frozen=True, kw_only=True):
     refund_fee_percent: _Fee = 0
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
     booked_by: _BookedBy = None
+    passed_over: _PassedOver = None
 
 
 class TicketsGranted(FactPayload, frozen=True, kw_only=True):
@@ -153,6 +162,14 @@ class BookingPromoted(FactPayload, frozen=True, kw_only=True):
     payment_status: _PaymentStatus
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
     grace_until: Annotated[_Time | None, _GRACE] = None
+    caused_by: Annotated[
+        int | None,
+        Meta(
+            description="The `seq` of the fact that made room: the last one that freed tickets of the type, or changed "
+            "who is served; none: the fact is older than this member."
+        ),
+    ] = None
+    passed_over: _PassedOver = None
 
 
 class BookingCancelled(FactPayload, frozen=True, kw_only=True):
@@ -166,6 +183,13 @@ class BookingCancelled(FactPayload, frozen=True, kw_only=True):
     payment_status: _PaymentStatus
     refund: _Refund = None
     was_suspended: Annotated[bool, _WAS_SUSPENDED] = False
+    queue_number: Annotated[
+        int | None,
+        Meta(
+            description="The place in the waiting list that it has or had; none: it never waited, or the fact is older "
+            "than this member."
+        ),
+    ] = None
 
 
 class TicketsReturned(FactPayload, frozen=True, kw_only=True):

@@ -25,13 +25,15 @@ class WaitingList(Struct, frozen=True, gc=False):
     """The loaded head of one ticket type's waiting list, in the order of its queue numbers.
 
     It contains the first waiting bookings of at most `fitting` tickets (None: of any quantity), and all of them when
-    `is_whole`. Other bookings may be waiting as well. `front`, in events with a bound for overtakes, contains the first
-    waiting bookings of any quantity.
+    `is_whole`. Other bookings may be waiting as well: `skipped` has, for each one of the head, how many of these wait
+    before it (None: not known), and is empty if it is none for all. `front`, in events with a bound for overtakes,
+    contains the first waiting bookings of any quantity.
     """
 
     head: tuple[Booking, ...] = ()
     fitting: int | None = 0
     is_whole: bool = False
+    skipped: tuple[int | None, ...] = ()
     front: "WaitingList | None" = None
 
     @property
@@ -49,23 +51,70 @@ class WaitingList(Struct, frozen=True, gc=False):
         """Return the list without this booking."""
         if self.front is not None:
             return replace(replace(self, front=None).without(booking), front=self.front.without(booking))
-        if self.head and self.head[0].id == booking.id:
-            return replace(self, head=self.head[1:])
-        if any(waiting.id == booking.id for waiting in self.head):
-            return replace(self, head=tuple(waiting for waiting in self.head if waiting.id != booking.id))
-        return self
+        place = self._place_of(booking)
+        if place < len(self.head) and self.head[place].id == booking.id:
+            head, skipped = self.head, self.skipped
+            if place == 0:
+                return replace(self, head=head[1:], skipped=skipped[1:])
+            return replace(
+                self,
+                head=(*head[:place], *head[place + 1 :]),
+                skipped=(*skipped[:place], *skipped[place + 1 :]),
+            )
+        return self._with_others_ahead(place, -1)
 
-    def joined_by(self, booking: Booking) -> "WaitingList":
-        """Return the list with this booking at the place of its queue number, if that is in what was loaded."""
+    def joined_by(self, booking: Booking, ahead: int | None = None) -> "WaitingList":
+        """Return the list with this booking at the place of its queue number, if that is in what was loaded.
+
+        `ahead` is how many bookings wait before it; None: not known.
+        """
         if self.front is not None:
-            return replace(replace(self, front=None).joined_by(booking), front=self.front.joined_by(booking))
+            front = self.front.joined_by(booking, ahead)
+            return replace(replace(self, front=None).joined_by(booking, ahead), front=front)
+        place = self._place_of(booking)
         if self.fitting is not None and booking.quantity > self.fitting:
-            return self
-        number = booking.queue_number or 0
-        place = bisect_left(self.head, number, key=lambda waiting: waiting.queue_number or 0)
+            return self._with_others_ahead(place, 1)
         if place == len(self.head) and not self.is_whole:
             return self
-        return replace(self, head=(*self.head[:place], booking, *self.head[place:]))
+        skipped = self._skipped_at(place) if ahead is None else ahead - place
+        joined = replace(self, head=(*self.head[:place], booking, *self.head[place:]))
+        if skipped == 0 and not self.skipped:
+            return joined
+        of_all = self._skipped_of_all
+        return replace(joined, skipped=(*of_all[:place], skipped, *of_all[place:]))
+
+    def number_before(self, booking: Booking) -> int | None:
+        """Return how many bookings wait before one of the head; None: not known."""
+        place = self._place_of(booking)
+        if not self.skipped:
+            return place
+        skipped = self.skipped[place]
+        return None if skipped is None else place + skipped
+
+    @property
+    def _skipped_of_all(self) -> tuple[int | None, ...]:
+        return self.skipped or (0,) * len(self.head)
+
+    def _place_of(self, booking: Booking) -> int:
+        # Usually it is the first one, whom a search would find last.
+        if self.head and self.head[0].queue_number == booking.queue_number:
+            return 0
+        return bisect_left(self.head, booking.queue_number or 0, key=lambda waiting: waiting.queue_number or 0)
+
+    def _skipped_at(self, place: int) -> int | None:
+        """Return how many of the others wait before a place, if as many wait before both of its neighbours."""
+        if self.fitting is None:
+            return 0
+        of_all = (0, *self._skipped_of_all, None)
+        return of_all[place] if of_all[place] == of_all[place + 1] else None
+
+    def _with_others_ahead(self, place: int, more: int) -> "WaitingList":
+        """Return the list after another booking joined or left before the one at a place."""
+        if place == len(self.head):
+            return self
+        of_all = self._skipped_of_all
+        behind = [None if each is None else each + more for each in of_all[place:]]
+        return replace(self, skipped=(*of_all[:place], *behind))
 
 
 NOT_LOADED = WaitingList()

@@ -27,4 +27,5 @@ def test_values_with_their_default_are_published() -> None:
         "refundFeePercent": 0,
         "expiresAt": None,
         "bookedBy": None,
+        "passedOver": None,
     }

@@ -220,7 +220,7 @@ def test_replay_knows_a_gift_and_finds_a_lie_about_it() -> None:
     assert replay_booking([fact]) == replace(booking, first_ticket_number=None)
     assert isinstance(fact.what, TicketsGranted)
     for wrong, breach in [
-        (replace(fact.what, passed_over=0), (5, "a grant tells of 0 waiting bookings, not 1")),
+        (replace(fact.what, passed_over=0), (5, "it tells of 0 bookings that it passed over, not 1")),
         (replace(fact.what, quantity=2), (1, "3 of 2 tickets are taken")),
     ]:
         replay = EventReplay(EVENT_ID)

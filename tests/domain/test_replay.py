@@ -212,8 +212,9 @@ def _served_in_turn(policy: WaitingListPolicy, *quantities: int) -> list[Fact]:
 
 
 def _swap(facts: list[Fact]) -> list[Fact]:
-    """The last two promotions in reverse order."""
-    return renumbered([*facts[:-2], facts[-1], facts[-2]])
+    """The last two promotions in reverse order, as old facts, which do not say how many they passed over."""
+    old = [replace(fact, what=replace(fact.what, passed_over=None)) for fact in reversed(facts[-2:])]
+    return renumbered([*facts[:-2], *old])
 
 
 @pytest.mark.parametrize(

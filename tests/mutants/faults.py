@@ -6,6 +6,7 @@ from .api_keys import API_KEYS
 from .codes import CODES
 from .door import DOOR
 from .erasing import ERASING
+from .explaining import EXPLAINING
 from .grants import GRANTS
 from .returning import RETURNING
 from .staff import STAFF
@@ -3178,6 +3179,7 @@ FAULTS: Final = (
     *ADDRESSES,
     *CODES,
     *DOOR,
+    *EXPLAINING,
     *GRANTS,
     *RETURNING,
     *STAFF,

@@ -33,7 +33,13 @@ GRANTS: Final = (
     ),
     Fault(
         "A gift hides whom it passed over",
-        (Change("domain/decisions/book.py", "            passed_over=ticket_type.waiting,\n", ""),),
+        (
+            Change(
+                "domain/decisions/book.py",
+                "            reason=complimentary.reason,\n            passed_over=ticket_type.waiting,\n",
+                "            reason=complimentary.reason,\n",
+            ),
+        ),
         _GRANTING,
     ),
     Fault(
@@ -63,7 +69,7 @@ GRANTS: Final = (
     ),
     Fault(
         "Verifying misses a lie about whom a gift passed over",
-        (Change("domain/replay/event_replay.py", "if what.passed_over != counts.waiting.total():", "if False:"),),
+        (Change("domain/replay/event_replay.py", "if told not in (None, waiting):", "if False:"),),
         _GRANTING,
     ),
     Fault(
@@ -195,8 +201,8 @@ GRANTS: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "each.overtakes or number in self._overtaken]",
-                "number in self._overtaken]",
+                "_has_rare(each) or number in self._with_rare]",
+                "number in self._with_rare]",
             ),
         ),
         _STORED,
@@ -206,8 +212,8 @@ GRANTS: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "each.overtakes or number in self._overtaken]",
-                "each.overtakes]",
+                "_has_rare(each) or number in self._with_rare]",
+                "_has_rare(each)]",
             ),
         ),
         _STORED,

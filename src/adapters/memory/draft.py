@@ -99,12 +99,20 @@ class Draft(Struct):
 
     def waiting_list(self, query: WaitingListQuery) -> WaitingList:
         """Return the head of a waiting list."""
-        waiting = self._waiting(query.ticket_type_id)
-        if query.fitting is not None:
-            fitting = query.fitting
-            waiting = (booking for booking in waiting if booking.quantity <= fitting)
-        head = tuple(islice(waiting, query.limit))
-        return WaitingList(head, query.fitting, len(head) < query.limit)
+        fitting = query.fitting
+        waiting = (
+            (booking, number)
+            for number, booking in enumerate(self._waiting(query.ticket_type_id))
+            if fitting is None or booking.quantity <= fitting
+        )
+        found = list(islice(waiting, query.limit))
+        skipped = [number - place for place, (_, number) in enumerate(found)]
+        return WaitingList(
+            tuple([booking for booking, _ in found]),
+            fitting,
+            len(found) < query.limit,
+            tuple(skipped) if any(skipped) else (),
+        )
 
     def sizes(self, ticket_type_id: UUID) -> list[int]:
         """Return the quantities of the bookings on a waiting list."""

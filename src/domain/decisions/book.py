@@ -162,6 +162,7 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
             refund_fee_percent=booking.refund_fee_percent,
             expires_at=booking.expires_at,
             booked_by=command.booked_by,
+            passed_over=ticket_type.waiting,
         ),
         booking,
     )

@@ -39,6 +39,7 @@ class DecisionBuilder:
     _tickets: dict[int, Ticket] | None = None
     _check_ins: dict[UUID, CheckIn] | None = None
     _loaded_tickets: dict[int, Ticket] | None = None
+    _room_made_by: dict[int, int] | None = None
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -169,6 +170,24 @@ class DecisionBuilder:
             number = self.event.last_queue_number if queue_number is None else queue_number
             self.set_ticket_type(self.ticket_type(ticket_type_id).overtaken_by(number))
 
+    def note_room(self, *ticket_type_ids: UUID) -> None:
+        """Note that the last fact made room on the waiting lists of these ticket types."""
+        if self._room_made_by is None:
+            self._room_made_by = {}
+        for each in ticket_type_ids:
+            self._room_made_by[self._index_of(each)] = self.event.last_seq
+
+    def room_made_by(self, ticket_type_id: UUID) -> int | None:
+        """Return the number of the last fact that made room on a ticket type's waiting list; None: not known."""
+        return self._room_of(self._index_of(ticket_type_id))
+
+    def keep_room(self, *, is_served: bool) -> None:
+        """Keep for the next step which facts made room; forget them if all who fit are served."""
+        for index, each in enumerate(self.ticket_types):
+            room_made_by = None if is_served else self._room_of(index)
+            if each.room_made_by != room_made_by:
+                self._put(index, replace(each, room_made_by=room_made_by))
+
     def next_queue_number(self) -> int:
         """Issue the next queue number: a counter under the event's lock, never a clock (promise 5)."""
         number = self.event.last_queue_number + 1
@@ -181,7 +200,7 @@ class DecisionBuilder:
         self._count(booking, 1)
         self._note_expiry(booking)
         if booking.is_waiting:
-            self._join_waiting_list(booking)
+            self._join_waiting_list(booking, is_last=True)
         self._booked = (*self._booked, booking)
         return booking
 
@@ -241,6 +260,10 @@ class DecisionBuilder:
             facts=tuple(self._facts),
         )
 
+    def _room_of(self, index: int) -> int | None:
+        noted = self._room_made_by.get(index) if self._room_made_by else None
+        return self.ticket_types[index].room_made_by if noted is None else noted
+
     def _with_numbers(self, booking: Booking) -> Booking:
         """Return the booking, with the next ticket numbers if it has just been confirmed."""
         is_new = booking.status is CONFIRMED and booking.first_ticket_number is None
@@ -264,10 +287,11 @@ class DecisionBuilder:
             return (self.ticket_types[indexes[0]],)
         return tuple([self.ticket_types[index] for index in sorted(indexes)]) if indexes else ()
 
-    def _join_waiting_list(self, booking: Booking) -> None:
+    def _join_waiting_list(self, booking: Booking, *, is_last: bool = False) -> None:
         type_id = booking.ticket_type_id
         if type_id in self._waiting_lists:
-            self._put_waiting_list(type_id, self._waiting_lists[type_id].joined_by(booking))
+            ahead = self.ticket_type(type_id).waiting - 1 if is_last else None
+            self._put_waiting_list(type_id, self._waiting_lists[type_id].joined_by(booking, ahead))
 
     def _put_waiting_list(self, ticket_type_id: UUID, waiting_list: WaitingList) -> None:
         self._waiting_lists = {**self._waiting_lists, ticket_type_id: waiting_list}

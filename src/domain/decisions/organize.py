@@ -19,7 +19,7 @@ from ..event import (
     WaitingListPolicy,
     check_room_for_event,
 )
-from ..facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
+from ..facts import SERVING_VALUES, EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from ..inventory import Decision, Inventory
 from ..policy import PersonalRight, Right
 from ..refusals import (
@@ -375,6 +375,8 @@ def _replace_ticket_type(builder: DecisionBuilder, ticket_type: TicketType, edit
             changes=_differences(ticket_type, edited),
         )
     )
+    if edited.total_tickets != ticket_type.total_tickets:
+        builder.note_room(ticket_type.id)
 
 
 def _check_currency(inventory: Inventory, price: Money | None) -> None:
@@ -412,6 +414,8 @@ def _finish(builder: DecisionBuilder, inventory: Inventory, changes: dict[str, A
             changes = {**changes, "currency": builder.event.currency}
         if changes:
             builder.add_fact(EventChanged(version=builder.event.version, changes=changes))
+        if not SERVING_VALUES.isdisjoint(changes):
+            builder.note_room(*[each.id for each in builder.ticket_types])
         settle_event(builder, [ticket_type.id for ticket_type in builder.ticket_types])
     return builder.decision(state(builder.current))
 

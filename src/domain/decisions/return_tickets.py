@@ -170,4 +170,6 @@ def _make_smaller(
         ),
         booking,
     )
+    if not booking.is_suspended:
+        builder.note_room(booking.ticket_type_id)
     return refund

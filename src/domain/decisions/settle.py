@@ -59,6 +59,7 @@ def settle_event(builder: DecisionBuilder, ticket_type_ids: Iterable[UUID]) -> N
         served = [_serve_waiting_list(builder, each) if is_served else True for each in concerned]
         forgotten = [_forget_overtakes(builder, each) for each in concerned]
         is_done = all(served) and all(forgotten)
+    builder.keep_room(is_served=is_done or event.status.is_closed)
     is_done = is_done and are_shortened and not builder.event.has_lapsed_holds(builder.now)
     if builder.event.is_unsettled is is_done:
         builder.set_event(replace(builder.event, is_unsettled=not is_done))
@@ -106,6 +107,7 @@ def lapse_hold(builder: DecisionBuilder, booking: Booking) -> Booking:
         HoldExpired(ticket_type_id=booking.ticket_type_id, customer_id=booking.customer_id, quantity=booking.quantity),
         booking,
     )
+    builder.note_room(booking.ticket_type_id)
     return expired
 
 
@@ -150,6 +152,8 @@ def _next_to_serve(builder: DecisionBuilder, ticket_type_id: UUID) -> Booking | 
         return waiting_list.is_whole
     if is_strict:
         return first if first.quantity <= ticket_type.available else True
+    if waiting_list.number_before(first) is None:
+        return False
     return first if event.max_overtakes is None else _as_far_as_allowed(builder, first, waiting_list.first_number)
 
 
@@ -178,13 +182,13 @@ def _forget_overtakes(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
 
 def _promote(builder: DecisionBuilder, booking: Booking) -> None:
     event, now = builder.event, builder.now
-    first_number = builder.waiting_list(booking.ticket_type_id).first_number
+    passed_over = builder.waiting_list(booking.ticket_type_id).number_before(booking)
     # The customer agreed to the price of when they joined; a lower one of today is theirs too.
     price_today = builder.ticket_type(booking.ticket_type_id).amount(booking.quantity, event.currency)
     payable = replace(booking, amount=booking.amount.at_most(price_today))
     promoted = replace(with_tickets(payable, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
     builder.change(booking, promoted)
-    if first_number not in (None, booking.queue_number):
+    if passed_over:
         builder.count_overtake(booking.ticket_type_id, booking.queue_number)
     builder.add_fact(
         BookingPromoted(
@@ -197,6 +201,8 @@ def _promote(builder: DecisionBuilder, booking: Booking) -> None:
             payment_status=promoted.payment_status,
             expires_at=promoted.expires_at,
             grace_until=promoted.grace_until,
+            caused_by=builder.room_made_by(booking.ticket_type_id),
+            passed_over=passed_over,
         ),
         booking,
     )
@@ -266,7 +272,10 @@ def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str, *, fee_p
             payment_status=cancelled.payment_status,
             refund=refund,
             was_suspended=booking.is_suspended,
+            queue_number=booking.queue_number,
         ),
         booking,
     )
+    if not booking.is_suspended:
+        builder.note_room(booking.ticket_type_id)
     return Cancelled(cancelled, refund)

@@ -81,6 +81,7 @@ def _change(
             ),
             booking,
         )
+        builder.note_room(booking.ticket_type_id)
 
 
 def _settled(builder: DecisionBuilder, changed: list[Booking]) -> Decision[None]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ..booking import Booking, BookingStatus, PaymentStatus
 from ..event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ..facts import (
+    SERVING_VALUES,
     AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
@@ -159,6 +160,9 @@ class EventReplay:
     @_apply_payload.register
     def _apply_event_changed(self, what: EventChanged) -> None:
         self._apply_values(what.changes)
+        if not SERVING_VALUES.isdisjoint(what.changes):
+            for counts in self.ticket_types.values():
+                counts.room_made_by = self.seq
 
     @_apply_payload.register
     def _apply_ticket_type_added(self, what: TicketTypeAdded) -> None:
@@ -167,18 +171,20 @@ class EventReplay:
     @_apply_payload.register
     def _apply_ticket_type_changed(self, what: TicketTypeChanged) -> None:
         counts = self._counts_of(what.ticket_type_id)
-        counts.total_tickets = what.changes.get("totalTickets", counts.total_tickets)
+        if "totalTickets" in what.changes:
+            counts.total_tickets = what.changes["totalTickets"]
+            counts.room_made_by = self.seq
 
     @_apply_payload.register
     def _apply_tickets_booked(self, what: TicketsBooked) -> None:
+        self._check_passed_over(what.passed_over, self._counts_of(what.ticket_type_id).waiting.total())
         self._apply_newcomer(what)
 
     @_apply_payload.register
     def _apply_tickets_granted(self, what: TicketsGranted) -> None:
         counts = self._counts_of(what.ticket_type_id)
         self._check_on_sale()
-        if what.passed_over != counts.waiting.total():
-            self._add_breach(5, f"a grant tells of {what.passed_over} waiting bookings, not {counts.waiting.total()}")
+        self._check_passed_over(what.passed_over, counts.waiting.total())
         counts.taken += what.quantity
 
     @_apply_payload.register
@@ -188,7 +194,9 @@ class EventReplay:
 
     @_apply_payload.register
     def _apply_hold_expired(self, what: HoldExpired) -> None:
-        self._counts_of(what.ticket_type_id).taken -= what.quantity
+        counts = self._counts_of(what.ticket_type_id)
+        counts.taken -= what.quantity
+        counts.room_made_by = self.seq
 
     @_apply_payload.register(HoldShortened)
     @_apply_payload.register(PaymentStarted)
@@ -221,7 +229,11 @@ class EventReplay:
                 self._add_breach(5, f"queue number {number} was overtaken after it was resumed")
         if not is_resumed:
             self._check_order(counts, what, is_strict=is_strict)
-        if not counts.is_first(what.queue_number):
+        number_before = counts.number_before(what.queue_number)
+        self._check_passed_over(what.passed_over, number_before)
+        if what.caused_by not in (None, counts.room_made_by):
+            self._add_breach(5, f"fact {what.caused_by} is said to have made room, not {counts.room_made_by}")
+        if number_before:
             self._count_overtake(counts, what.queue_number)
         counts.leave(self._booking_id, what.quantity)
         counts.taken += what.quantity
@@ -232,7 +244,10 @@ class EventReplay:
         counts.resumed.pop(self._booking_id, None)
         if what.was_suspended:
             return
+        counts.room_made_by = self.seq
         if what.was is BookingStatus.WAITLISTED:
+            if what.queue_number not in (None, counts.number_of(self._booking_id)):
+                self._add_breach(5, f"who left is said to have had queue number {what.queue_number}")
             counts.leave(self._booking_id, what.quantity)
         else:
             counts.taken -= what.quantity
@@ -240,6 +255,8 @@ class EventReplay:
     @_apply_payload.register
     def _apply_tickets_returned(self, what: TicketsReturned) -> None:
         counts = self._counts_of(what.ticket_type_id)
+        if not what.was_suspended:
+            counts.room_made_by = self.seq
         if what.was is not BookingStatus.WAITLISTED:
             counts.taken -= what.quantity
         elif not what.was_suspended:
@@ -250,12 +267,19 @@ class EventReplay:
         counts = self._counts_of(what.ticket_type_id)
         counts.resumed.pop(self._booking_id, None)
         counts.leave(self._booking_id, what.quantity)
+        counts.room_made_by = self.seq
 
     @_apply_payload.register
     def _apply_waiting_resumed(self, what: WaitingResumed) -> None:
         counts = self._counts_of(what.ticket_type_id)
         counts.resumed[self._booking_id] = (what.queue_number, what.quantity)
         counts.join(self._booking_id, what.queue_number, what.quantity)
+        counts.room_made_by = self.seq
+
+    def _check_passed_over(self, told: int | None, waiting: int) -> None:
+        """Check how many waiting bookings a fact says that it passed over. Old facts do not say it."""
+        if told not in (None, waiting):
+            self._add_breach(5, f"it tells of {told} bookings that it passed over, not {waiting}")
 
     def _count_overtake(self, counts: TicketCounts, queue_number: int) -> None:
         if self.max_overtakes is None:
@@ -381,7 +405,7 @@ def _after_change(booking: Booking, fact: Fact) -> Booking | None:
             changes = {"is_suspended": True}
         case WaitingResumed() if booking.is_suspended:
             changes = {"is_suspended": False}
-        case BookingCancelled() as what if booking.status.is_live and _is_as_before(booking, what):
+        case BookingCancelled() as what if _is_cancelled_by(booking, what):
             changes = {
                 "status": BookingStatus.CANCELLED,
                 "is_suspended": False,
@@ -447,6 +471,15 @@ def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
 
 def _is_as_before(booking: Booking, what: BookingCancelled | TicketsReturned) -> bool:
     return booking.status is what.was and booking.is_suspended is what.was_suspended
+
+
+def _is_cancelled_by(booking: Booking, what: BookingCancelled) -> bool:
+    return (
+        booking.status.is_live
+        and _is_as_before(booking, what)
+        # Old facts do not name the queue number.
+        and what.queue_number in (None, booking.queue_number)
+    )
 
 
 def _kept_after(booking: Booking, what: BookingCancelled) -> int:

@@ -1,8 +1,12 @@
 """The counters of a ticket type and its waiting list, by facts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from heapq import heappop, heappush
+from typing import Final
 from uuid import UUID
+
+_BLOCK: Final = 1_000
+"""Queue numbers that are counted together."""
 
 
 class _Line:
@@ -10,21 +14,33 @@ class _Line:
 
     def __init__(self) -> None:
         self._numbers: dict[UUID | None, int] = {}
-        self._waiting: set[int] = set()
+        self._blocks: defaultdict[int, set[int]] = defaultdict(set)
         # May contain numbers of bookings that no longer wait.
         self._in_order: list[int] = []
 
     def add(self, booking_id: UUID | None, number: int) -> None:
         self._numbers[booking_id] = number
-        self._waiting.add(number)
+        self._blocks[number // _BLOCK].add(number)
         heappush(self._in_order, number)
 
     def remove(self, booking_id: UUID | None) -> None:
-        self._waiting.discard(self._numbers.pop(booking_id, 0))
+        number = self._numbers.pop(booking_id, 0)
+        self._blocks[number // _BLOCK].discard(number)
+
+    def number_of(self, booking_id: UUID | None) -> int | None:
+        return self._numbers.get(booking_id)
+
+    def number_before(self, number: int) -> int:
+        first = self.first
+        if first is None or number <= first:
+            return 0
+        own = number // _BLOCK
+        whole = sum(len(numbers) for block, numbers in self._blocks.items() if block < own)
+        return whole + sum(each < number for each in self._blocks[own])
 
     @property
     def first(self) -> int | None:
-        while self._in_order and self._in_order[0] not in self._waiting:
+        while self._in_order and self._in_order[0] not in self._blocks[self._in_order[0] // _BLOCK]:
             heappop(self._in_order)
         return self._in_order[0] if self._in_order else None
 
@@ -42,6 +58,8 @@ class TicketCounts:
         # ones may have been served.
         self.resumed: dict[UUID | None, tuple[int, int]] = {}
         self.overtakes: tuple[int, ...] = ()
+        # The number of the last fact that freed tickets, or changed who is served.
+        self.room_made_by: int | None = None
         self._line = _Line()
 
     @property
@@ -71,7 +89,10 @@ class TicketCounts:
         self.waiting[before] -= 1
         self.waiting[left] += 1
 
-    def is_first(self, queue_number: int) -> bool:
-        """Return whether no booking waits before this queue number."""
-        first = self._line.first
-        return first is None or first >= queue_number
+    def number_of(self, booking_id: UUID | None) -> int | None:
+        """Return the queue number of a waiting booking; None: it does not wait."""
+        return self._line.number_of(booking_id)
+
+    def number_before(self, queue_number: int) -> int:
+        """Return how many bookings wait before this queue number."""
+        return self._line.number_before(queue_number)

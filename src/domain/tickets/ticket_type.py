@@ -38,7 +38,8 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     `overtakes` are those that the first waiting booking has suffered while the event had a bound for them. Each is the
     queue number of the booking that was served, or the event's last one when a newcomer was. It counts for all waiting
     bookings with this number or a lower one, so none was overtaken more often than the first; once it counts for none,
-    it is forgotten.
+    it is forgotten. `room_made_by` is the number of the last fact that made room for waiting bookings, while the event
+    is unsettled; afterwards None.
     """
 
     id: UUID
@@ -51,6 +52,7 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     waiting: int = 0
     waiting_tickets: int = 0
     overtakes: tuple[int, ...] = ()
+    room_made_by: int | None = None
 
     @property
     def available(self) -> int:

@@ -149,8 +149,11 @@ _UPDATE_TICKET_TYPES = BulkUpdate(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter
 _TYPE_COUNTERS = ("taken", "waiting", "waiting_tickets")
 # Kept: the foreign key allows no deletion of a ticket type that has bookings, and no new bookings without it.
 _UPDATE_TYPE_COUNTERS = BulkUpdate(ticket_types, _TYPE_COUNTERS, attrgetter("id", *_TYPE_COUNTERS), are_kept=True)
-_WITH_OVERTAKES = (*_TYPE_COUNTERS, "overtakes")
-_UPDATE_OVERTAKES = BulkUpdate(ticket_types, _WITH_OVERTAKES, attrgetter("id", *_WITH_OVERTAKES), are_kept=True)
+# What most ticket types have not.
+_RARE = ("overtakes", "room_made_by")
+_UPDATE_RARE = BulkUpdate(
+    ticket_types, (*_TYPE_COUNTERS, *_RARE), attrgetter("id", *_TYPE_COUNTERS, *_RARE), are_kept=True
+)
 
 
 _PAYMENT_COLUMNS = (
@@ -171,8 +174,8 @@ class SqlEventRepository:
         # Counters to write with COMMIT, by the integers of ids, which are hashed faster than ids.
         self._counted_events: dict[int, Event] = {}
         self._counted_types: dict[int, TicketType] = {}
-        # Ticket types that have or had overtakes, which most have not.
-        self._overtaken: set[int] = set()
+        # Ticket types that have or had one of the rare values.
+        self._with_rare: set[int] = set()
 
     async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
         """See the port. The other statements read after the lock, so they see everything committed before it."""
@@ -200,7 +203,7 @@ class SqlEventRepository:
         for row in types:
             found = ticket_type(row)
             of_event.setdefault(found.event_id, []).append(found)
-        self._note_overtakes(chain.from_iterable(of_event.values()))
+        self._note_rare(chain.from_iterable(of_event.values()))
         of_customers = _live_bookings(live, of_event, (customer_id for _, customer_id in customers.values()))
         changing_customers = {(need.event_id, need.customer_id) for need in needs if need.whole}
         changing = {
@@ -340,11 +343,11 @@ class SqlEventRepository:
         counted_events, self._counted_events = self._counted_events, {}
         counted_types, self._counted_types = self._counted_types, {}
         self._transaction.enqueue(_UPDATE_EVENT_COUNTERS.statements(list(counted_events.values()), self._dialect))
-        overtaken = [each for number, each in counted_types.items() if each.overtakes or number in self._overtaken]
-        for each in overtaken:
+        with_rare = [each for number, each in counted_types.items() if _has_rare(each) or number in self._with_rare]
+        for each in with_rare:
             del counted_types[each.id.int]
         self._transaction.enqueue(_UPDATE_TYPE_COUNTERS.statements(list(counted_types.values()), self._dialect))
-        self._transaction.enqueue(_UPDATE_OVERTAKES.statements(overtaken, self._dialect))
+        self._transaction.enqueue(_UPDATE_RARE.statements(with_rare, self._dialect))
 
     async def _select_under_lock(
         self, selects: Sequence[tuple[BulkSelect, Collection[Any]]], event_ids: Sequence[UUID]
@@ -387,7 +390,7 @@ class SqlEventRepository:
         if not new and not edited:
             # Only with these are there other changes of ticket types.
             return
-        self._note_overtakes(changed)
+        self._note_rare(changed)
         dialect = self._dialect
         yield from _ADD_EVENTS.statements(list(map(event_values, new)), dialect)
         yield from _UPDATE_EVENTS.statements(list(map(event_values, edited)), dialect)
@@ -396,10 +399,10 @@ class SqlEventRepository:
         yield from _ADD_TICKET_TYPES.statements(new_types, dialect)
         yield from _UPDATE_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
 
-    def _note_overtakes(self, ticket_types: Iterable[TicketType]) -> None:
+    def _note_rare(self, ticket_types: Iterable[TicketType]) -> None:
         for each in ticket_types:
-            if each.overtakes:
-                self._overtaken.add(each.id.int)
+            if _has_rare(each):
+                self._with_rare.add(each.id.int)
 
     def _search_index(self, new: Sequence[Event], edited: Sequence[Event]) -> Iterator[Statement]:
         rows = [row for each in new for row in gram_rows(each)]
@@ -422,6 +425,10 @@ class SqlEventRepository:
     def _changed_bookings(self, combined: CombinedDecisions) -> Iterator[Statement]:
         for change, rows in combined.shared_changes():
             yield from update_alike(bookings, dict(change.new), change.own, rows, change.old_status, self._dialect)
+
+
+def _has_rare(ticket_type: TicketType) -> bool:
+    return bool(ticket_type.overtakes) or ticket_type.room_made_by is not None
 
 
 def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:

@@ -66,6 +66,7 @@ TICKET_TYPE: tuple[Column[Any], ...] = (
     ticket_types.c.waiting,
     ticket_types.c.waiting_tickets,
     ticket_types.c.overtakes,
+    ticket_types.c.room_made_by,
 )
 BOOKING: tuple[Column[Any], ...] = tuple(column for column in bookings.c if column.computed is None)
 FACT: tuple[Column[Any], ...] = (
@@ -144,9 +145,8 @@ def searchable(event: Event) -> str:
 
 def ticket_type(values: Sequence[Any]) -> TicketType:
     """Return a ticket type from the columns of `TICKET_TYPE`."""
-    type_id, event_id, ordinal, name, amount, currency, total_tickets, taken, waiting, waiting_tickets, overtakes = (
-        values
-    )
+    type_id, event_id, ordinal, name, amount, currency, total_tickets, taken, *others = values
+    waiting, waiting_tickets, overtakes, room_made_by = others
     return TicketType(
         id=type_id,
         event_id=event_id,
@@ -158,6 +158,7 @@ def ticket_type(values: Sequence[Any]) -> TicketType:
         waiting=waiting,
         waiting_tickets=waiting_tickets,
         overtakes=overtakes,
+        room_made_by=room_made_by,
     )
 
 

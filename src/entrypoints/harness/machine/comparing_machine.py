@@ -19,6 +19,7 @@ from .box_office import (
     BoxOffice,
     Command,
     EventLook,
+    FactSeen,
     HarnessClock,
     Order,
     Outcome,
@@ -31,7 +32,7 @@ from .box_office import (
 from .container.troubled import Trouble
 from .in_process import HarnessIds
 from .model.booking import ModelBooking
-from .model.event import ModelEvent, ModelType
+from .model.event import ModelEvent, ModelType, Passing
 from .model.model import Model
 from .strategies import ADMIN, BookingRequest
 
@@ -48,7 +49,8 @@ class ComparingMachine(RuleBasedStateMachine):
         self.ids: HarnessIds = HarnessIds(1_000)
         self.model: Model = Model(frozenset({ADMIN}))
         self.refuses_refunds: bool = False
-        self.last_seqs: dict[UUID, int] = {}
+        self.facts: dict[UUID, list[FactSeen]] = {}
+        self.queue_numbers: dict[UUID, int] = {}
         self.ticket_numbers: dict[UUID, list[int]] = {}
         self.answers_may_be_lost: bool = False
         self.answered_orders: list[tuple[datetime, UUID, Order, Answer]] = []
@@ -192,11 +194,27 @@ class ComparingMachine(RuleBasedStateMachine):
             self.check_equal(numbers, list(range(numbers[0], numbers[-1] + 1)))
             self.check_equal(numbers, self.ticket_numbers.setdefault(booking_id, numbers))
 
-    def check_fact_numbers(self, look: EventLook) -> None:
-        """Check that the facts have no gaps (promise 7); `breaches` checks their content at the end."""
-        first = self.last_seqs.get(look.event.id, 0) + 1
-        self.check_equal([fact.seq for fact in look.changes], list(range(first, first + len(look.changes))))
-        self.last_seqs[look.event.id] = first + len(look.changes) - 1
+    def check_facts(self, event: ModelEvent, look: EventLook) -> None:
+        """Check that the facts have no gaps (promise 7), and what they say of the waiting list (promise 5).
+
+        `breaches` checks the rest of their content at the end.
+        """
+        facts = self.facts.setdefault(event.id, [])
+        first = len(facts) + 1
+        facts += look.changes
+        self.check_equal([fact.seq for fact in look.changes], list(range(first, len(facts) + 1)))
+        found = []
+        for fact in look.changes:
+            if fact.kind == "CustomerWaitlisted" and fact.booking_id is not None:
+                self.queue_numbers[fact.booking_id] = fact.data["queueNumber"]
+            elif fact.kind == "BookingCancelled" and fact.booking_id is not None:
+                self.check_equal(fact.data["queueNumber"], self.queue_numbers.get(fact.booking_id))
+            elif fact.kind in ("TicketsBooked", "TicketsGranted", "BookingPromoted") and fact.booking_id is not None:
+                cause = facts[fact.data["causedBy"] - 1] if fact.kind == "BookingPromoted" else None
+                room = None if cause is None else (cause.kind, cause.booking_id)
+                found.append(Passing(fact.kind, fact.booking_id, fact.data["passedOver"], room))
+        expected, event.passings = event.passings, []
+        self.check_equal(found, expected)
 
 
 def _ticket_type(event: ModelEvent, request: BookingRequest) -> ModelType:

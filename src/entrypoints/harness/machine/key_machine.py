@@ -229,7 +229,7 @@ class KeyMachine(ComparingMachine):
         else:
             assert not isinstance(look, str), f"{key} may read {event}: {look}"
             self.check_equal(look.event, event.seen())
-            self.check_fact_numbers(look)
+            self.check_facts(event, look)
         if booking is not None:
             found = self.run(self.box_office.booking(booking.id, actor, api_key=key.id))
             refused = dead or key.reading_is_refused(self.model, event, booking)

@@ -491,7 +491,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
             )
             self.check_attendees(event, found)
             self.check_uses(event, found)
-            self.check_fact_numbers(found)
+            self.check_facts(event, found)
 
     @invariant()
     def the_provider_keeps_what_was_paid(self) -> None:

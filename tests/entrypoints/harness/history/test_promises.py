@@ -72,7 +72,7 @@ def tickets_that_are_given_past_those_who_wait(written: WrittenHistory) -> None:
     written.cancelled("c")
 
 
-@breaks((5, "granted"), is_seen=False, total=3)
+@breaks((5, "passed over"), is_seen=False, total=3)
 def a_gift_that_hides_whom_it_passed_over(written: WrittenHistory) -> None:
     written.booked("a", ANA, quantity=2)
     written.joined("b", BEN, quantity=2)

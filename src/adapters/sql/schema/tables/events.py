@@ -106,6 +106,7 @@ ticket_types: Table = Table(
     Column("waiting", Integer(), nullable=False),
     Column("waiting_tickets", BigInteger(), nullable=False),
     Column("overtakes", Numbers()),
+    Column("room_made_by", BigInteger()),
     UniqueConstraint("event_id", "ordinal"),
     UniqueConstraint("event_id", "name_key"),
     UniqueConstraint("event_id", "id"),

@@ -88,10 +88,11 @@ class BookingProjection:
             self._queue_number = max(self._queue_number, what.queue_number)
             ticket_type.join(booking)
         elif isinstance(what, TicketsGranted):
-            self._check_grant(booking, ticket_type, what)
+            self._check_passed_over(booking, what.passed_over, ticket_type.waiting)
             self._add_tickets(booking, ticket_type)
         else:
             self._check_may_take(booking, ticket_type)
+            self._check_passed_over(booking, what.passed_over, ticket_type.waiting)
             self._add_tickets(booking, ticket_type)
         self._number_tickets(booking)
         self._changed_types.add(booking.ticket_type_id)
@@ -138,10 +139,11 @@ class BookingProjection:
         if bound is not None:
             ticket_type.overtakes.append(number)
 
-    def _check_grant(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsGranted) -> None:
-        if what.passed_over != ticket_type.waiting:
-            told = f"{what.passed_over} waiting bookings were passed over, there were {ticket_type.waiting}"
-            self._breach(5, "granted", f"of booking {booking.id} it is said that {told}")
+    def _check_passed_over(self, booking: ProjectedBooking, told: int | None, waiting: int) -> None:
+        """Check how many a fact says that it passed over. Facts that are older than this count do not say it."""
+        if told not in (None, waiting):
+            passed = f"{told} waiting bookings were passed over, there were {waiting}"
+            self._breach(5, "passed over", f"of booking {booking.id} it is said that {passed}")
 
     def _check_must_wait(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         may_be_unsettled = self.may_be_unsettled or self._changed_bookings >= self._step
@@ -213,6 +215,10 @@ class BookingProjection:
         if first is not booking:
             expected = f"booking {first.id}" if first else "no booking"
             self._breach(5, "overtaken", f"booking {booking.id} was promoted, {expected} was next")
+        self._check_passed_over(booking, what.passed_over, ticket_type.number_before(booking))
+        if what.caused_by not in (None, ticket_type.room_made_by):
+            causes = f"fact {what.caused_by} made room, it was {ticket_type.room_made_by}"
+            self._breach(5, "cause", f"of booking {booking.id} it is said that {causes}")
         if ticket_type.head() is not booking:
             self._count_overtake(ticket_type, what.queue_number)
         ticket_type.leave(booking)
@@ -233,6 +239,10 @@ class BookingProjection:
             return
         if what.by == "event" and self.event.status not in ("cancelled", "completed"):
             self._breach(2, "unasked", f"booking {booking.id} was cancelled with its event, which is not closed")
+        if what.queue_number not in (None, booking.queue_number):
+            self._breach(5, "order", f"booking {booking.id} left, but not with queue number {what.queue_number}")
+        if not booking.is_suspended:
+            ticket_type.room_made_by = fact.seq
         is_automatic = what.by == "event" or (booking.is_suspended and booking.quantity > ticket_type.total)
         self._end(booking, ticket_type, "cancelled")
         self.cancelled[booking.id] = self._last_cancelled = CancelledBooking(
@@ -251,6 +261,8 @@ class BookingProjection:
             self._breach(4, "freed twice", f"tickets {sorted(numbers)} of booking {booking.id} were given back")
         if len(booking.used & numbers) != what.used:
             self._breach(7, "door", f"{what.used} of tickets {sorted(numbers)} of booking {booking.id} were used")
+        if not booking.is_suspended:
+            ticket_type.room_made_by = self.seq
         if booking.is_waiting:
             ticket_type.shrink(booking, left)
         elif booking.status in TAKING:
@@ -267,6 +279,7 @@ class BookingProjection:
             self._breach(5, "suspended", f"booking {booking.id} was suspended when it did not wait")
             return
         ticket_type.leave(booking)
+        ticket_type.room_made_by = self.seq
         booking.is_suspended = True
         self._changed_types.add(booking.ticket_type_id)
 
@@ -277,6 +290,7 @@ class BookingProjection:
             return
         booking.is_suspended = False
         ticket_type.rejoin(booking)
+        ticket_type.room_made_by = self.seq
         self._changed_types.add(booking.ticket_type_id)
 
     def _expire(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
@@ -288,6 +302,7 @@ class BookingProjection:
         if is_early and self.event.status != "completed":
             self._breach(2, "lapsed early", f"the hold of booking {booking.id} lapsed before {booking.expires_at}")
         booking.payment_status = "none"
+        ticket_type.room_made_by = self.seq
         self._end(booking, ticket_type, "expired")
 
     def _shorten(self, booking: ProjectedBooking, what: HoldShortened) -> None:

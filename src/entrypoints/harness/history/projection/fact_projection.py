@@ -129,8 +129,7 @@ class FactProjection(BookingProjection):
                 self._record_fields()
             case EventChanged() as what:
                 self.changes.append(fact)
-                self.event.change(what.changes)
-                self._record_fields()
+                self._change_event(what)
             case TicketTypeAdded() as what:
                 self.changes.append(fact)
                 self._add_type(what)
@@ -159,13 +158,22 @@ class FactProjection(BookingProjection):
                 return
         self._record_counters()
 
+    def _change_event(self, what: EventChanged) -> None:
+        self.event.change(what.changes)
+        if {"status", "startsAt", "waitingListPolicy", "maxOvertakes"} & set(what.changes):
+            for ticket_type in self.types.values():
+                ticket_type.room_made_by = self.seq
+        self._record_fields()
+
     def _add_type(self, what: TicketTypeAdded) -> None:
         self.types[what.ticket_type_id] = ProjectedType(what.total_tickets)
         self._changed_types.add(what.ticket_type_id)
 
     def _change_type(self, what: TicketTypeChanged) -> None:
         ticket_type = self._type(what.ticket_type_id)
-        ticket_type.total = what.changes.get("totalTickets", ticket_type.total)
+        if "totalTickets" in what.changes:
+            ticket_type.total = what.changes["totalTickets"]
+            ticket_type.room_made_by = self.seq
         if ticket_type.taken > ticket_type.total:
             taken, total = ticket_type.taken, ticket_type.total
             self._breach(1, "oversold", f"{taken} tickets are taken and the total became {total}")

@@ -77,6 +77,9 @@ class ProjectedType:
         self.overtakes: list[int] = []
         """For each overtake that the head has suffered, the queue number served or, by a newcomer, the last one."""
 
+        self.room_made_by: int | None = None
+        """The last fact that freed tickets, or changed who is served."""
+
     @property
     def available(self) -> int:
         """The number of free tickets."""
@@ -129,6 +132,13 @@ class ProjectedType:
     def has_reached(self, bound: int | None) -> bool:
         """Return whether the head was overtaken as often as the bound allows."""
         return bound is not None and len(self.overtakes) >= bound
+
+    def number_before(self, booking: ProjectedBooking) -> int:
+        """Return how many bookings wait before this one."""
+        if self.head() is booking:
+            return 0
+        number = booking.queue_number or 0
+        return sum(each.is_waiting and (each.queue_number or 0) < number for each in self.waiting_list)
 
     def head(self) -> ProjectedBooking | None:
         """Return the first booking of the waiting list."""

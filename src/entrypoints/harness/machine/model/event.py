@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from .....domain.values.money import Money
@@ -12,12 +12,15 @@ from .booking import LIVE, TAKING, ModelBooking
 OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
 """Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""
 
+Room = tuple[str, UUID | None]
+
 
 @dataclass
 class ModelType:
     """One ticket type; `waiting_list` has the waiting bookings in order.
 
-    `overtakes` names, for each overtake since there is a bound for them, the bookings that it passed.
+    `overtakes` names, for each overtake since there is a bound for them, the bookings that it passed. `room` is the
+    kind, and the booking if there is one, of the last fact that freed tickets or changed who is served.
     """
 
     id: UUID
@@ -26,6 +29,16 @@ class ModelType:
     price: Money | None = None
     waiting_list: list[ModelBooking] = field(default_factory=list)
     overtakes: list[list[UUID]] = field(default_factory=list)
+    room: Room | None = None
+
+
+class Passing(NamedTuple):
+    """What the fact of a booking that gets tickets has to say: how many wait before it, and what made room for it."""
+
+    kind: str
+    booking_id: UUID
+    passed_over: int
+    room: Room | None = None
 
 
 @dataclass
@@ -59,6 +72,7 @@ class ModelEvent:
 
     def __post_init__(self) -> None:
         self.initialized_by: UUID = self.organizer_id
+        self.passings: list[Passing] = []
         self.was_on_sale = self.status == "on_sale"
 
     def boundaries(self) -> list[datetime]:
@@ -74,6 +88,11 @@ class ModelEvent:
         """Return whether the time is within the sales window."""
         has_opened = self.sales_open_at is None or self.sales_open_at <= now
         return has_opened and (self.sales_close_at is None or now < self.sales_close_at)
+
+    def make_room(self, kind: str, booking: ModelBooking | None = None) -> None:
+        """Note the fact that frees tickets of a booking's type, or changes who is served."""
+        for ticket_type in self.types if booking is None else [self.type_of(booking.ticket_type_id)]:
+            ticket_type.room = (kind, None if booking is None else booking.id)
 
     def contradicts(self, field: str, value: object, now: datetime) -> bool:
         """Return whether a new value of a field contradicts the time or another field."""
@@ -211,6 +230,8 @@ class ModelEvent:
         served = 0
         for ticket_type in self.types:
             while (first := self.first_to_serve(ticket_type)) is not None:
+                passed_over = ticket_type.waiting_list.index(first)
+                self.passings.append(Passing("BookingPromoted", first.id, passed_over, ticket_type.room))
                 self.overtake(ticket_type, first)
                 self.leave(ticket_type, first)
                 self.lower_price(first, ticket_type)
@@ -242,8 +263,9 @@ class ModelEvent:
     def expire_holds(self, now: datetime) -> None:
         """Expire holds that were not paid in time, and serve the waiting lists."""
         due = [each for each in self.bookings if each.status == "held" and each.expires_at and each.expires_at <= now]
-        for booking in due:
+        for booking in sorted(due, key=lambda each: (each.expires_at or now, each.id)):
             booking.status, booking.payment = "expired", "none"
+            self.make_room("HoldExpired", booking)
         if due:
             self.serve(now)
 
@@ -285,6 +307,7 @@ class ModelEvent:
         """Take a waiting booking off its waiting list."""
         self.leave(self.type_of(booking.ticket_type_id), booking)
         booking.is_suspended = True
+        self.make_room("WaitingSuspended", booking)
 
     def resume(self, booking: ModelBooking) -> None:
         """Put a suspended booking back where it joined, or cancel it if it asks for too many tickets."""
@@ -295,12 +318,15 @@ class ModelEvent:
         booking.is_suspended = False
         ticket_type.waiting_list.append(booking)
         ticket_type.waiting_list.sort(key=self.bookings.index)
+        self.make_room("WaitingResumed", booking)
 
     def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
         """Cancel a booking, and plan and return the refund of a paid one."""
         ticket_type = self.type_of(booking.ticket_type_id)
         if booking in ticket_type.waiting_list:
             self.leave(ticket_type, booking)
+        if not booking.is_suspended:
+            self.make_room("BookingCancelled", booking)
         booking.status, booking.expires_at, booking.is_suspended = "cancelled", None, False
         if booking.is_paid:
             return booking.end(fee)

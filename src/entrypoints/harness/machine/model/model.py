@@ -11,7 +11,7 @@ from .....domain.values.money import Money
 from ..box_office import DISMISSED, BookingSeen, CancellationSeen, EventSeen, StaffSeen
 from .booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
 from .door import ModelDoor
-from .event import ModelEvent, ModelType
+from .event import ModelEvent, ModelType, Passing
 
 ROLES: Final = ("nothing", "door", "desk", "manager", "organizer")
 """What a user is to an event; each may do what those before it may."""
@@ -115,8 +115,11 @@ class Model:
             *(event.price_of(ticket_type) if reason is None else Money(0, event.currency), now),
         )
         booking.fee = event.fee
-        if not must_wait and reason is None:
-            event.overtake(ticket_type, None)
+        if not must_wait:
+            kind = "TicketsBooked" if reason is None else "TicketsGranted"
+            event.passings.append(Passing(kind, booking_id, len(ticket_type.waiting_list)))
+            if reason is None:
+                event.overtake(ticket_type, None)
         event.bookings.append(booking)
         if status == "waitlisted":
             ticket_type.waiting_list.append(booking)
@@ -204,6 +207,7 @@ class Model:
                 booking.status, booking.payment = "expired", "none"
             if booking.status in LIVE and (status == "cancelled" or (status == "completed" and _waits(booking))):
                 event.cancel(booking)
+        event.make_room("EventChanged")
         return self._edited(event, now)
 
     def edit(self, event: ModelEvent, field: str, value: object, actor_id: UUID, now: datetime) -> EventSeen | str:
@@ -219,6 +223,8 @@ class Model:
             event.move(value)
         else:
             setattr(event, field, value)
+        if field in ("policy", "bound", "starts_at"):
+            event.make_room("EventChanged")
         if event.bound is None:
             for ticket_type in event.types:
                 ticket_type.overtakes = []
@@ -235,6 +241,7 @@ class Model:
         if total < taken or any(booking.quantity > total for booking in ticket_type.waiting_list):
             return "capacity-below-taken"
         ticket_type.total = total
+        ticket_type.room = ("TicketTypeChanged", None)
         return self._edited(event, now)
 
     def set_price(

@@ -1,0 +1,91 @@
+"""Faults of what the facts say of the waiting list."""
+
+from typing import Final
+
+from .trial import Change, Fault
+
+_PASSING: Final = ("tests/domain/test_passing.py",)
+_STORED: Final = ("tests/contract/test_passing.py",)
+
+EXPLAINING: Final = (
+    Fault(
+        "Of two facts that make room at once the first is named",
+        (
+            Change(
+                "domain/decisions/decision_builder.py",
+                "            self._room_made_by[self._index_of(each)] = self.event.last_seq\n",
+                "            self._room_made_by.setdefault(self._index_of(each), self.event.last_seq)\n",
+            ),
+        ),
+        _PASSING,
+    ),
+    Fault(
+        "The next step of a long settling does not know what made room",
+        (
+            Change(
+                "domain/decisions/decision_builder.py",
+                "room_made_by = None if is_served else self._room_of(index)",
+                "room_made_by = None",
+            ),
+        ),
+        _PASSING,
+    ),
+    Fault(
+        "A storage forgets what made room",
+        (
+            Change(
+                "adapters/sql/repositories/events.py", '_RARE = ("overtakes", "room_made_by")', '_RARE = ("overtakes",)'
+            ),
+        ),
+        _STORED,
+    ),
+    Fault(
+        "Those that were not loaded are not counted as passed over",
+        (
+            Change(
+                "adapters/sql/repositories/waiting_lists.py",
+                "tuple([places[each.id].position - number for number, each in enumerate(head, 1)])",
+                "tuple([0 for _ in head])",
+            ),
+        ),
+        _STORED,
+    ),
+    Fault(
+        "Who leaves unloaded still counts as passed over",
+        (Change("domain/inventory.py", "return self._with_others_ahead(place, -1)", "return self"),),
+        (*_PASSING, *_STORED),
+    ),
+    Fault(
+        "A newcomer hides whom it passed over",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "            booked_by=command.booked_by,\n            passed_over=ticket_type.waiting,\n",
+                "            booked_by=command.booked_by,\n            passed_over=0,\n",
+            ),
+        ),
+        _PASSING,
+    ),
+    Fault(
+        "Who leaves keeps the queue number secret",
+        (
+            Change(
+                "domain/decisions/settle.py",
+                "            queue_number=booking.queue_number,\n        ),\n",
+                "        ),\n",
+            ),
+        ),
+        _PASSING,
+    ),
+    Fault(
+        "Verifying believes what a fact says made room",
+        (
+            Change(
+                "domain/replay/event_replay.py",
+                "if what.caused_by not in (None, counts.room_made_by):",
+                "if what.caused_by is not None and not counts.room_made_by:",
+            ),
+        ),
+        _PASSING,
+    ),
+)
