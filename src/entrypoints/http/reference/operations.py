@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -103,9 +102,9 @@ class Subject:
         if "Idempotency-Key" in headers:
             codes += ["idempotency-key-reused", "request-in-progress"]
 
-        @dataclass
         class Described(spec.Operation):
-            def __post_init__(self) -> None:
+            def __init__(self, *values: Any, **named: Any) -> None:
+                super().__init__(*values, **named)
                 if "raw_body" in opt:
                     self.request_body = _RAW_BODY
                 found: list[Any] = self.parameters or []
