@@ -12,7 +12,7 @@ from dependency_injector.providers import Object, Singleton
 from litestar import Litestar
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
-from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.adapters.security import Argon2PasswordHasher, ZxcvbnKnownPasswords
 from boxoffice.application.ports.payments import ChargeReply
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
@@ -21,6 +21,7 @@ from boxoffice.entrypoints.settings import Settings
 from tests import constants
 from tests.settable_clock import SettableClock
 
+KNOWN_PASSWORDS = ZxcvbnKnownPasswords()
 SECRET = constants.SECRET
 PASSWORD = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
@@ -132,6 +133,7 @@ class Service:
 def container_of(settings: Settings, clock: SettableClock) -> Container:
     """A container whose passwords are cheap and whose clock stands."""
     container = make_container(settings)
+    container.known_passwords.override(Object(KNOWN_PASSWORDS))
     container.clock.override(Object(clock))
     container.seconds.override(Object(clock.seconds))
     container.authenticate.set_kwargs(seconds=clock.seconds)

@@ -4,12 +4,30 @@ Which values the rules of the domain refuse is tested in `tests/domain`; schemat
 """
 
 import json
+from collections.abc import AsyncIterator
 from time import process_time
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.entrypoints.http.service_under_test import JSON, PASSWORD, Client, ok, pointers, problem
+from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.settings import Settings
+from tests.entrypoints.http.service_under_test import (
+    JSON,
+    PASSWORD,
+    SECRET,
+    Client,
+    Service,
+    container_of,
+    ok,
+    pointers,
+    problem,
+    served,
+    standing_clock,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ID = "019a0000-0000-7000-8000-000000000001"
 BOOK: dict[str, Any] = {"eventId": ID, "quantity": 1, "ticketTypeId": ID}
@@ -123,6 +141,21 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
     ("cancel", "bookingId", NO_ID),
     ("cancel-of-event", "eventId", NO_ID),
 ]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service() -> AsyncIterator[Service]:
+    """One for all tests here, since what is refused leaves nothing behind."""
+    clock = standing_clock()
+    container = container_of(Settings(database_url="memory://", jwt_secret=SECRET, rate_limits=False), clock)
+    app = create_app(container)
+    async with served(app, container) as http:
+        yield Service(http, container, app, clock)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def customer(service: Service) -> Client:
+    return await service.user()
 
 
 async def send(client: Client, call: str, body: Any) -> list[str]:
@@ -276,13 +309,13 @@ async def test_other_media_types_are_refused(customer: Client, headers: dict[str
     problem(await customer.send("POST", "/book", content=content, headers=headers), 415, "unsupported-media-type")
 
 
-async def test_an_event_of_the_longest_texts_fits_into_a_body(organizer: Client) -> None:
+async def test_an_event_of_the_longest_texts_fits_into_a_body(customer: Client) -> None:
     """Written in UTF-8; as escapes it takes three times as much."""
     emoji = "\U0001f3b7"
     kinds = [{"name": emoji * 190 + f"{number:010}", "totalTickets": 1, "price": PRICE} for number in range(50)]
     texts = {"name": emoji * 200, "venue": emoji * 200, "description": emoji * 1_000}
     body = json.dumps({**texts, "ticketTypes": kinds}, ensure_ascii=False).encode()
-    event = ok(await organizer.send("POST", "/initialize", content=body, headers=JSON), 201)
+    event = ok(await customer.send("POST", "/initialize", content=body, headers=JSON), 201)
     assert {name: event[name] for name in texts} == texts
 
 
