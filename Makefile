@@ -52,7 +52,7 @@ test: $(DEV_READY) clients mariadb galera ## Run every test, on MariaDB and MySQ
 	@tools/caddy.sh || true
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-fail-under=100 $(HEXAGON)
 	$(BIN)/python -m pytest -n $(WORKERS) $(HEXAGON:%=--ignore=%)
-	@# File by file, so that the tests of a file share its cluster or its million bookings.
+	@# File by file, so that the tests of a file share its cluster or its many bookings.
 	@$(call ON_MYSQL,$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m mysql)
 	@tools/caddy.sh || echo "NOT TRIED: the reverse proxy, whose tests were skipped (see above)." >&2
 

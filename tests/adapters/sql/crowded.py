@@ -1,7 +1,7 @@
-"""A database with very many rows, loaded in seconds: 100,000 events, and a million bookings of which most wait.
+"""A database with very many rows, loaded in seconds: 50,000 events, and 250,000 bookings of which most wait.
 
-The bookings are of the first events: the very first has sold 200,000 tickets and has a waiting list of 400,000, twenty
-others have waiting lists of 20,000. One customer stands at the end of all of them.
+The bookings are of the first events: the very first has sold 50,000 tickets and has a waiting list of 100,000, twenty
+others have waiting lists of 5,000. One customer stands at the end of all of them.
 """
 
 import sqlite3
@@ -16,14 +16,14 @@ from boxoffice.adapters.sql.schema.mappers import start_order
 from boxoffice.domain.event import EventStatus
 from tests import mariadb
 
-EVENTS: Final = 100_000
+EVENTS: Final = 50_000
 LISTS: Final = 20
 """Events with a waiting list of `WAITING`, after the first."""
-FIRST_SHOWN: Final = 99_001
-"""The first of the cancelled events that were on sale; 9,898 before it were not."""
-WAITING: Final = 20_000
-WAITING_FIRST: Final = 400_000
-CONFIRMED_FIRST: Final = 200_000
+FIRST_SHOWN: Final = 49_001
+"""The first of the cancelled events that were on sale; 4,898 before it were not."""
+WAITING: Final = 5_000
+WAITING_FIRST: Final = 100_000
+CONFIRMED_FIRST: Final = 50_000
 
 KINDS: Final = ("jazz", "rock", "folk", "soul", "solo", "hoho", "ohoh")
 """How names begin; four letters follow, which no two events have alike."""
