@@ -16,7 +16,6 @@ from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli import main
 from tests import mariadb
 from tests.constants import SECRET
-from tests.databases import migrated
 from tests.faults.load_clients import applications, new_event
 
 MessageOf = Callable[[str], str]
@@ -57,7 +56,7 @@ def message_of(
 
 
 @pytest.fixture
-def stranger(mysql_url: str, mysql_admin_url: str) -> Iterator[str]:
+def stranger(mysql_admin_url: str) -> Iterator[str]:
     """Create a user without rights, whose password is `hush`, and return its name."""
     name = f"u{uuid4().hex[:12]}"
     mariadb.execute(mysql_admin_url, f"CREATE USER '{name}'@'127.0.0.1' IDENTIFIED BY 'hush'")
@@ -82,19 +81,26 @@ def test_a_missing_server_is_explained(message_of: MessageOf) -> None:
     assert "host is unknown" in message_of("mysql+asyncmy://owner:hush@nowhere.invalid/b")
 
 
-@pytest.mark.mysql
-@pytest.mark.parametrize("kind", ["sqlite", "mysql"])
+@pytest.fixture
+def newer_sqlite_url(migrated_sqlite_url: str) -> str:
+    """A file with the schema of a newer version."""
+    with closing(sqlite3.connect(str(make_url(migrated_sqlite_url).database))) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'newer'")
+    return migrated_sqlite_url
+
+
+@pytest.fixture
+def newer_mysql_url(migrated_mysql_url: str) -> Iterator[str]:
+    """The database that all tests share, which has the schema of a newer version meanwhile."""
+    ((version,),) = mariadb.execute(migrated_mysql_url, "SELECT version_num FROM alembic_version")
+    mariadb.execute(migrated_mysql_url, "UPDATE alembic_version SET version_num = 'newer'")
+    yield migrated_mysql_url
+    mariadb.execute(migrated_mysql_url, f"UPDATE alembic_version SET version_num = '{version}'")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
 def test_a_newer_schema_is_left_alone(kind: str, request: pytest.FixtureRequest, message_of: MessageOf) -> None:
-    update = "UPDATE alembic_version SET version_num = 'newer'"
-    if kind == "mysql":
-        # Not the migrated database that other tests share.
-        url = migrated(request.getfixturevalue("mysql_url"))
-        mariadb.execute(url, update)
-    else:
-        url = request.getfixturevalue("migrated_sqlite_url")
-        with closing(sqlite3.connect(str(make_url(url).database))) as connection, connection:
-            connection.execute(update)
-    message = message_of(url)
+    message = message_of(request.getfixturevalue(f"newer_{kind}_url"))
     assert "is at version newer" in message
     assert "Run that one, or restore a backup" in message
 
@@ -107,12 +113,12 @@ def test_a_file_that_is_no_database_is_explained(tmp_path: Path, message_of: Mes
 
 @pytest.mark.parametrize("lacking", ["INSERT", "UPDATE", "DELETE", "INSERT UPDATE DELETE"])
 async def test_an_account_that_lacks_rights_is_not_ready(
-    lacking: str, mysql_url: str, mysql_admin_url: str, stranger: str
+    lacking: str, migrated_mysql_url: str, mysql_admin_url: str, stranger: str
 ) -> None:
     rights = ", ".join({"SELECT", "INSERT", "UPDATE", "DELETE"} - set(lacking.split()))
-    name = make_url(migrated(mysql_url)).database
+    name = make_url(migrated_mysql_url).database
     mariadb.execute(mysql_admin_url, f"GRANT {rights} ON `{name}`.* TO '{stranger}'@'127.0.0.1'")
-    url = changed(mysql_url, username=stranger, password="hush")
+    url = changed(migrated_mysql_url, username=stranger, password="hush")
     storage = SqlStorage.from_url(url)
     with pytest.raises(Unavailable, match=r"Command denied: the user lacks rights on this database\. GRANT SELECT"):
         await storage.check_ready()
