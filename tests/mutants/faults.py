@@ -3,6 +3,7 @@
 from typing import Final
 
 from .api_keys import API_KEYS
+from .checking import CHECKING
 from .codes import CODES
 from .door import DOOR
 from .erasing import ERASING
@@ -3180,6 +3181,7 @@ FAULTS: Final = (
     *CODES,
     *DOOR,
     *EXPLAINING,
+    *CHECKING,
     *GRANTS,
     *RETURNING,
     *STAFF,
