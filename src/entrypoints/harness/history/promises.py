@@ -20,6 +20,7 @@ from .history import History, Operation
 from .projection.booking_projection import STEP
 from .projection.fact_projection import FactProjection
 from .projection.projected_state import CreatedBooking
+from .public_line import check_public_line
 from .real_time_order import check_order
 from .stored import NOT_KEPT, Stored
 from .stored_comparison import compare_with_stored
@@ -47,6 +48,7 @@ class _Check:
         self._final = final
         self._operations = history.operations()
         self._breaches: list[Breach] = []
+        self._step = step
         self._facts_before: dict[UUID, Sequence[Fact]] = dict(before.facts) if before else {}
         self._events = {
             event_id: FactProjection(event_id, final.facts.get(event_id, ()), step) for event_id in final.events
@@ -56,6 +58,7 @@ class _Check:
     def run(self) -> list[Breach]:
         for event_id, projection in self._events.items():
             self._breaches += projection.breaches
+            self._breaches += check_public_line(self._final.facts.get(event_id, ()), self._step)
             self._breaches += compare_with_stored(projection, self._final.events[event_id], self._final.bookings)
             self._check_facts_before(event_id)
         of_event: dict[UUID, list[Effect]] = {event_id: [] for event_id in self._events}

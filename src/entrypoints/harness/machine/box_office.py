@@ -402,7 +402,7 @@ class BoxOffice(Protocol):
         """Return what the payment provider took and did not refund, by its ledger, in minor units."""
 
     async def breaches(self) -> list[str]:
-        """Return the broken promises that `VerifyPromises` finds."""
+        """Return the broken promises that `VerifyPromises` finds, and what a stranger finds in a public log."""
 
     async def close(self) -> None:
         """Release all resources. No other call follows."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Final
 from uuid import UUID
 
 from dependency_injector.providers import Object
@@ -14,6 +15,7 @@ from .....application.ports.ticket_codes import TicketRef
 from .....domain.decisions.payments.notices import PaymentNotice
 from .....domain.tickets.ticket import ticket_id
 from ....container import Container
+from ...history.public_line import check_public_line
 from ..box_office import (
     Names,
     ScanSent,
@@ -21,6 +23,9 @@ from ..box_office import (
 from ..model.model import MOST_LIVE_EVENTS
 from .gateway import HarnessGateway
 from .troubled import Trouble, TroubledStorage
+
+MOST_EVENTS: Final = 1_000
+MOST_FACTS: Final = 10_000
 
 
 class ContainerBoxOffice:
@@ -119,7 +124,12 @@ class ContainerBoxOffice:
     async def breaches(self) -> list[str]:
         """See `BoxOffice`."""
         verdict = await self._container.verify_promises()()
-        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
+        breaches = [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
+        async with self._container.storage().snapshot() as snapshot:
+            for state in await snapshot.events(None, MOST_EVENTS):
+                facts = await snapshot.facts(state.event.id, 0, MOST_FACTS)
+                breaches += map(str, check_public_line(facts))
+        return breaches
 
     async def close(self) -> None:
         """See `BoxOffice`."""
