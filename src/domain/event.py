@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from .draws.draw import Admission, DrawSource, DrawState
 from .policy import RULES, PersonalRight, Right, Standing, who_may
 from .refusals import (
     EventStarted,
@@ -54,6 +55,7 @@ class When(StrEnum):
 
 _ON_SALE: Final = EventStatus.ON_SALE
 _COMPLETED: Final = EventStatus.COMPLETED
+_DRAW: Final = Admission.DRAW
 _STEPS = {
     EventStatus.DRAFT: {EventStatus.ON_SALE, EventStatus.CANCELLED},
     EventStatus.ON_SALE: {EventStatus.PAUSED, EventStatus.COMPLETED, EventStatus.CANCELLED},
@@ -105,6 +107,7 @@ EVENT_RULES: Rules = {
     "cancellation_deadline_hours": whole_number(0, 8_760),
     "refund_fee_percent": whole_number(0, 100),
     "max_overtakes": optional(whole_number(0, 1_000)),
+    "draw_closes_at": optional(utc_time),
 }
 
 
@@ -113,6 +116,8 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
 
     `time_zone` is an IANA name: days are judged in it, and mails write times in it. `max_overtakes`: how often, under
     `fill`, a waiting booking may be overtaken before no booking behind it and no newcomer is served; None: no bound.
+    `admission`, `draw_closes_at` and `draw_source` never change; the latter two exist for a draw only. Bookings before
+    the closing are entries of the draw. All others wait behind them, and nobody is served before it was held.
     """
 
     name: str
@@ -131,6 +136,9 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     max_overtakes: int | None = None
     waiting_list: WaitingListMode = WaitingListMode.ON
     log: LogMode = LogMode.RECEIPTS
+    admission: Admission = Admission.LINE
+    draw_closes_at: datetime | None = None
+    draw_source: DrawSource | None = None
 
     def is_over(self, now: datetime) -> bool:
         """Return whether it has ended, or has begun and has no end."""
@@ -155,6 +163,25 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
         if errors:
             raise InvalidRequest(*errors)
 
+    def check_draw(self) -> None:
+        """Raise InvalidRequest where the values of a draw contradict each other or the event's others."""
+        errors = []
+        is_draw = self.admission is Admission.DRAW
+        if is_draw and self.draw_closes_at is None:
+            errors.append(FieldError(("draw_closes_at",), "is needed for a draw"))
+        elif not is_draw and self.draw_closes_at is not None:
+            errors.append(FieldError(("draw_closes_at",), "needs a draw"))
+        if not is_draw and self.draw_source is not None:
+            errors.append(FieldError(("draw_source",), "needs a draw"))
+        if self.draw_closes_at and self.starts_at and self.draw_closes_at >= self.starts_at:
+            errors.append(FieldError(("starts_at",), "must be after the closing of the draw"))
+        if is_draw and self.log is LogMode.OFF:
+            errors.append(FieldError(("log",), "must not be off for a draw, which is made from it"))
+        if is_draw and self.waiting_list is WaitingListMode.OFF:
+            errors.append(FieldError(("waiting_list",), "must be on for a draw, whose entries wait"))
+        if errors:
+            raise InvalidRequest(*errors)
+
 
 class Event(EventDetails, frozen=True, kw_only=True):
     """What people attend.
@@ -166,6 +193,9 @@ class Event(EventDetails, frozen=True, kw_only=True):
     `earliest_expiry` is a lower bound for the end of every hold (None: no hold), so paying or cancelling need not raise
     it. `was_published`: it has been on sale; before that only its managers see it, even once it is cancelled.
     `reschedules` counts the moves of the start that release earlier bookings from their cancellation deadline.
+    `draw_commitment` is the SHA-256, in hexadecimal digits, of the secret of a draw whose source is the operator.
+    `last_entry` is the last queue number before the closing of the draw; None: it is open, or nothing happened since.
+    `was_drawn`: the draw was held. `is_drawing`: some of its entries may be without their places still.
     """
 
     id: UUID
@@ -181,6 +211,10 @@ class Event(EventDetails, frozen=True, kw_only=True):
     numbered_to: int | None = None
     is_unsettled: bool = False
     earliest_expiry: datetime | None = None
+    draw_commitment: str | None = None
+    last_entry: int | None = None
+    was_drawn: bool = False
+    is_drawing: bool = False
     created_at: datetime
 
     def standing_of(self, actor: Actor) -> Standing:
@@ -251,8 +285,29 @@ class Event(EventDetails, frozen=True, kw_only=True):
         return self.starts_at is not None and now >= self.starts_at
 
     def serves_waiting_list(self, now: datetime) -> bool:
-        """Return whether freed tickets go to the waiting list: on sale and not started, whatever the sales window."""
-        return self.status is _ON_SALE and not self.has_started(now)
+        """Return whether freed tickets go to the waiting list: on sale, drawn if need be, and not started."""
+        return self.status is _ON_SALE and not self.has_started(now) and not self.awaits_draw
+
+    @property
+    def awaits_draw(self) -> bool:
+        """Whether the order of its waiting lists is still to be drawn, so nobody is served and no place is known."""
+        return self.admission is _DRAW and (self.is_drawing or not self.was_drawn)
+
+    def takes_entries(self, now: datetime) -> bool:
+        """Return whether a booking is an entry of its draw."""
+        return self.admission is _DRAW and self.last_entry is None and not self.is_draw_due(now)
+
+    def is_draw_due(self, now: datetime) -> bool:
+        """Return whether its draw has a closing time that is over."""
+        return self.draw_closes_at is not None and self.draw_closes_at <= now
+
+    def draw_state(self, now: datetime) -> DrawState | None:
+        """Return the state of its draw; None: it has none."""
+        if self.admission is Admission.LINE:
+            return None
+        if self.was_drawn:
+            return DrawState.DRAWN
+        return DrawState.OPEN if self.takes_entries(now) else DrawState.CLOSED
 
     def check_on_sale(self, now: datetime) -> None:
         """Raise NotOnSale or EventStarted unless the event takes bookings."""

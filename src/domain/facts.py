@@ -147,6 +147,31 @@ class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
     booked_by: _BookedBy = None
 
 
+class DrawHeld(FactPayload, frozen=True, kw_only=True):
+    """The order of the waiting lists was drawn among the bookings that waited at the closing."""
+
+    last_entry: Annotated[int, Meta(description="The last queue number before the closing.")]
+    entries: Annotated[int, Meta(description="The number of entries.")]
+    root: Annotated[str, Meta(description="The root over the entries' hashes (RFC 6962), in hexadecimal digits.")]
+    randomness: Annotated[str, Meta(description="32 bytes, in hexadecimal digits.")]
+    round: Annotated[
+        int | None, Meta(description="The round of drand that gave the randomness; none: it is the operator's secret.")
+    ] = None
+    signature: Annotated[
+        str | None, Meta(description="The signature of the round, in hexadecimal digits; none: as above.")
+    ] = None
+
+
+class PlaceDrawn(FactPayload, frozen=True, kw_only=True):
+    """An entry of a draw has its place: a new queue number, by which its waiting list is served."""
+
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    entered_as: Annotated[int, Meta(description="The queue number of the entry, with which it joined.")]
+    queue_number: Annotated[int, Meta(description="The last queue number before the closing, plus the place.")]
+
+
 class BookingPromoted(FactPayload, frozen=True, kw_only=True):
     """The waiting booking with this queue number got tickets."""
 
@@ -361,6 +386,8 @@ AnyFactPayload = (
     | TicketsBooked
     | TicketsGranted
     | CustomerWaitlisted
+    | DrawHeld
+    | PlaceDrawn
     | BookingPromoted
     | BookingCancelled
     | TicketsReturned

@@ -16,6 +16,7 @@ from ..application.accounts.link_mails import LinkMails
 from ..application.accounts.login_throttle import FailedLogins
 from ..application.background.seal_code_keys import SealCodeKeys
 from ..application.duties import Duties
+from ..application.events.commit_to_draw import CommitToDraw
 from ..application.events.initialize_event import InitializeEvent
 from ..application.limits.allowances import NEW_EVENTS, Allowance
 from ..application.payments.receive_notice import ReceiveNotice
@@ -208,10 +209,15 @@ def make_email_sender(settings: Settings) -> EmailSender:
 
 
 def make_initialize_event(
-    turnstile: Turnstile, settings: Settings, gateway: PaymentGateway, most_live_events: int = MOST_LIVE_EVENTS
+    turnstile: Turnstile,
+    code_signer: CodeSigner,
+    settings: Settings,
+    gateway: PaymentGateway,
+    most_live_events: int = MOST_LIVE_EVENTS,
 ) -> InitializeEvent:
     return InitializeEvent(
         turnstile,
+        CommitToDraw(code_signer),
         settings.organizers,
         most_live_events=most_live_events,
         allowance=make_allowance(settings, NEW_EVENTS),

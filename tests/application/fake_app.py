@@ -34,6 +34,7 @@ from boxoffice.application.door.record_check_ins import RecordCheckIns
 from boxoffice.application.door.undo_check_in import UndoCheckIn
 from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
+from boxoffice.application.events.commit_to_draw import CommitToDraw
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadChanges, ReadEvent
 from boxoffice.application.payments.grant_refund import GrantPartialRefund
@@ -367,6 +368,11 @@ class Watcher:
         self.overloads.append(queue)
 
 
+def _code_signer() -> tuple[Ed25519CodeSigner, CommitToDraw]:
+    signer = Ed25519CodeSigner(SECRET, OLDER_SECRET)
+    return signer, CommitToDraw(signer)
+
+
 class FakeApp:
     """One process with its storage. Another one on the same storage and ids is the next process, or one beside it."""
 
@@ -385,7 +391,8 @@ class FakeApp:
         self.book_ticket = BookTicket(self.turnstile, self.duties)
         self.cancel_booking = CancelBooking(self.turnstile, self.storage.booking_queries, self.duties)
         self.change_event = ChangeEvent(self.turnstile, self.duties)
-        self.initialize_event = InitializeEvent(self.turnstile)
+        self.code_signer, self.commit_to_draw = _code_signer()
+        self.initialize_event = InitializeEvent(self.turnstile, self.commit_to_draw)
         self.promote = PromoteFromWaitlist(self.turnstile)
         self.resume = ResumeUnsettled(self.turnstile, self.storage.event_queries)
         self.read_event = ReadEvent(self.storage.event_queries, self.duties)
@@ -428,7 +435,6 @@ class FakeApp:
             self.storage, self.turnstile, self.change_event, DeleteWebhook(self.storage), self.clock
         )
         self.continue_erasures = ContinueErasures(self.finish_erasure, self.storage.account_queries, self.clock)
-        self.code_signer = Ed25519CodeSigner(SECRET, OLDER_SECRET)
         self.ticket_codes = TicketCodes(self.storage, self.code_signer)
         at_the_door = (self.turnstile, events, self.storage.check_in_queries, self.duties)
         self.record_check_ins = RecordCheckIns(*at_the_door, self.ticket_codes)
@@ -503,7 +509,7 @@ class FakeApp:
         self, total_tickets: int = 3, *, organizers: Organizers = Organizers.EVERYONE, **values: Any
     ) -> UUID:
         """Initialize an event and return its id."""
-        initialize = InitializeEvent(self.turnstile, organizers)
+        initialize = InitializeEvent(self.turnstile, self.commit_to_draw, organizers)
         return (await initialize(self.initialization(total_tickets, **values))).event.id
 
     async def type_ids(self, event_id: UUID) -> list[UUID]:

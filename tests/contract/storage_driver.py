@@ -92,12 +92,14 @@ class StorageDriver:
         ]
         if len(specs) == 1:
             specs = [general_admission(totals[0], price)]
+        commitment = details.pop("draw_commitment", None)
         command = Initialize(
             event_id=event_id or new_id(),
             actor=details.pop("actor", ORGANIZER),
             details=EventDetails(**{"name": "Jazz night", **details}),
             ticket_types=tuple((new_id(), spec) for spec in specs),
             currency="EUR",
+            draw_commitment=commitment,
             **status,
         )
         return await self.record(initialize(command, Organizers.EVERYONE, NOW))

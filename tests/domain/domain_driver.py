@@ -99,6 +99,7 @@ class DomainDriver:
         price: Money | None = None,
         types: Sequence[TicketTypeSpec] = (),
         status: EventStatus = EventStatus.ON_SALE,
+        draw_commitment: str | None = None,
         **details: Any,
     ) -> None:
         self.now = NOW
@@ -117,6 +118,7 @@ class DomainDriver:
             ticket_types=tuple((self.new_id(), spec) for spec in specs),
             currency="EUR",
             status=status,
+            draw_commitment=draw_commitment,
         )
         self.take(initialize(command, Organizers.EVERYONE, self.now))
 

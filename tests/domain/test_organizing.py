@@ -146,6 +146,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "maxOvertakes": None,
             "waitingList": "on",
             "log": "receipts",
+            "admission": "line",
             "status": "on_sale",
         },
         ticket_types=[

@@ -101,7 +101,9 @@ DOMAIN: Final = (
         "One ticket more is sold than there are",
         (
             Change(
-                "domain/tickets/ticket_type.py", "if quantity > self.available:", "if quantity > self.available + 1:"
+                "domain/tickets/ticket_type.py",
+                "if quantity > self.available or",
+                "if quantity > self.available + 1 or",
             ),
         ),
         _BOOKING,

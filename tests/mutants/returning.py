@@ -82,8 +82,8 @@ RETURNING: Final = (
         (
             Change(
                 "adapters/sql/repositories/combined_decisions.py",
-                "        return is_listed and self.before.quantity == self.after.quantity\n",
-                "        return is_listed\n",
+                "(before.quantity, before.queue_number) == (after.quantity, after.queue_number)",
+                "before.queue_number == after.queue_number",
             ),
         ),
         ("tests/contract/test_tickets.py",),

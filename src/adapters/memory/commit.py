@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from ...application.ports.errors import Conflict
+from ...domain.booking import Booking
 from .draft import Draft
-from .tables import NO_BOOKINGS
+from .tables import NO_BOOKINGS, Tables
 
 
 def check(draft: Draft) -> None:
@@ -232,14 +233,13 @@ def _put_api_keys(draft: Draft) -> None:
 
 def _put_bookings(draft: Draft) -> None:
     tables = draft.tables
-    size = len(tables.bookings)
     # Keyed by integers, which hash faster than UUIDs: most bookings belong to few events.
     of_events: dict[int, list[UUID]] = {}
     live_of_types: dict[int, dict[UUID, UUID]] = {}
     for booking in draft.bookings.values():
+        before = tables.bookings.get(booking.id)
         tables.bookings[booking.id] = booking
-        if len(tables.bookings) > size:
-            size += 1
+        if before is None:
             of_event = of_events.get(booking.event_id.int)
             if of_event is None:
                 of_event = of_events[booking.event_id.int] = tables.of_event.setdefault(booking.event_id, [])
@@ -254,14 +254,20 @@ def _put_bookings(draft: Draft) -> None:
         elif live.get(booking.customer_id) == booking.id:
             del live[booking.customer_id]
         if booking.queue_number is not None:
-            waiting_list = tables.waiting_lists.setdefault(booking.ticket_type_id, {})
-            if booking.is_waiting:
-                is_last = booking.queue_number >= next(reversed(waiting_list), 0)
-                waiting_list[booking.queue_number] = booking.id
-                if not is_last:
-                    tables.waiting_lists[booking.ticket_type_id] = dict(sorted(waiting_list.items()))
-            else:
-                waiting_list.pop(booking.queue_number, None)
+            _put_waiting(tables, before, booking, booking.queue_number)
+
+
+def _put_waiting(tables: Tables, before: Booking | None, booking: Booking, number: int) -> None:
+    waiting_list = tables.waiting_lists.setdefault(booking.ticket_type_id, {})
+    if before is not None and before.queue_number is not None and before.queue_number != number:
+        waiting_list.pop(before.queue_number, None)
+    if booking.is_waiting:
+        is_last = number >= next(reversed(waiting_list), 0)
+        waiting_list[number] = booking.id
+        if not is_last:
+            tables.waiting_lists[booking.ticket_type_id] = dict(sorted(waiting_list.items()))
+    else:
+        waiting_list.pop(number, None)
 
 
 def _put_numbers(draft: Draft) -> None:

@@ -106,7 +106,7 @@ class Tables(Struct):
 
     def placed(self, booking: Booking) -> Booking:
         """Return the booking, with its place if it is on a waiting list."""
-        if not booking.is_waiting:
+        if not booking.is_waiting or self.events[booking.event_id].awaits_draw:
             return booking
         position, ahead = 1, 0
         for booking_id in self.waiting_lists[booking.ticket_type_id].values():

@@ -12,6 +12,7 @@ from ..limits.allowances import Allowance
 from ..ports.idempotency import IdempotentRequest
 from ..turnstile.pending_command import outcome
 from ..turnstile.turnstile import Turnstile
+from .commit_to_draw import CommitToDraw
 
 
 class InitializeEvent:
@@ -24,6 +25,7 @@ class InitializeEvent:
     def __init__(
         self,
         turnstile: Turnstile,
+        commit_to_draw: CommitToDraw,
         organizers: Organizers = Organizers.EVERYONE,
         *,
         most_live_events: int = MOST_LIVE_EVENTS,
@@ -31,6 +33,7 @@ class InitializeEvent:
         objection: Objection = any_price,
     ) -> None:
         self._turnstile = turnstile
+        self._commit_to_draw = commit_to_draw
         self._organizers = organizers
         self._most_live_events = most_live_events
         self._allowance = allowance
@@ -45,7 +48,9 @@ class InitializeEvent:
         Replayed, IdempotencyKeyReused.
         """
         request = idempotent.bind(outcome) if idempotent else None
-        return outcome(await self._turnstile.admit_new(command, command.actor.user_id, self._decide, request))
+        command, record_also = self._commit_to_draw(command)
+        actor_id = command.actor.user_id
+        return outcome(await self._turnstile.admit_new(command, actor_id, self._decide, request, record_also))
 
     def _decide(self, command: Initialize, live_events: int, now: datetime) -> Decision[EventState]:
         if self._allowance is not None:

@@ -65,6 +65,12 @@ class CodeSigner(Protocol):
     def codes(self, key: CodeKey, tickets: Sequence[TicketRef]) -> list[str]:
         """Return the codes of tickets of the key's event; it takes about 0.1 ms for each. Raises: SecretMissing."""
 
+    def draw_secret(self, key: CodeKey) -> bytes:
+        """Return the 32 bytes by which the operator draws the key's event. They tell nothing about the key.
+
+        Raises: SecretMissing.
+        """
+
     def read(self, code: str) -> ReadCode | None:
         """Return what a code says; None if the text has not the form of one."""
 

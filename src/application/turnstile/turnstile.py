@@ -99,13 +99,16 @@ class Turnstile:
         organizer_id: UUID,
         decide: Callable[[Command, int, datetime], Decision[Outcome]],
         request: BoundRequest | None = None,
+        record_also: RecordAlso | None = None,
     ) -> "asyncio.Future[CommandResult[Outcome]]":
-        """Record the decision to create an event. Raises: as `admit`.
+        """Record the decision to create an event. `record_also` is as for `admit`. Raises: as `admit`.
 
         `decide` takes the number of the organizer's live events, those of this transaction included. No lock protects
         it against other processes, so each of them may add up to one batch.
         """
-        return self._wait_for(None, lambda live_events, now: decide(command, live_events, now), request, organizer_id)
+        return self._wait_for(
+            None, lambda live_events, now: decide(command, live_events, now), request, organizer_id, record_also
+        )
 
     def settle_soon(self, event_id: UUID) -> None:
         """Settle an event step by step, after the commands that are waiting."""

@@ -18,6 +18,7 @@ from ..user import Actor
 from ..values.fields import Rules, checked, set_fields, text
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
+from .draw import close_entries
 from .settle import with_tickets
 
 _ALREADY_BOOKED: Final = "This person already has a live booking for this ticket type; cancel it first to book again."
@@ -205,6 +206,8 @@ def _join_waiting_list(
     inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime
 ) -> Decision[Booking]:
     builder = DecisionBuilder(inventory, now)
+    if not inventory.event.takes_entries(now):
+        close_entries(builder)
     waiting = _new_booking(inventory, ticket_type, command, now)
     booking = replace(waiting, queue_number=builder.next_queue_number())
     builder.enter(booking)
@@ -222,4 +225,6 @@ def _join_waiting_list(
         ),
         booking,
     )
+    if inventory.event.awaits_draw:
+        return builder.decision(booking)
     return builder.decision(replace(booking, place=Place(ticket_type.waiting + 1, ticket_type.waiting_tickets)))

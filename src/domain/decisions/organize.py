@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType, to_builtins
 from msgspec.structs import asdict, replace
 
+from ..draws.draw import Admission, DrawSource
 from ..event import (
     EVENT_RULES,
     MOST_LIVE_EVENTS,
@@ -97,7 +98,8 @@ class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     """Create an event with its tickets, on sale at once or as a draft.
 
     `ticket_types` pairs a new id with each ticket type; `names_types` is False if its author named none, so that the
-    only price is the event's. `currency` applies where no price names one.
+    only price is the event's. `currency` applies where no price names one. `draw_commitment` is the one of the event's
+    secret, if its operator draws.
     """
 
     event_id: UUID
@@ -107,6 +109,7 @@ class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     currency: str
     status: EventStatus = EventStatus.ON_SALE
     names_types: bool = True
+    draw_commitment: str | None = None
 
 
 class Edit(Struct, frozen=True, gc=False, kw_only=True):
@@ -174,6 +177,7 @@ def initialize(
         currency=currency,
         status=command.status,
         was_published=command.status is EventStatus.ON_SALE,
+        draw_commitment=command.draw_commitment,
         created_at=now,
     )
     ticket_types = tuple(
@@ -194,11 +198,17 @@ def initialize(
         EventInitialized(
             organizer_id=event.organizer_id,
             currency=currency,
-            values=_fact_values({**asdict(details), "status": event.status}),
+            values=_fact_values({**asdict(details), "status": event.status, **_draw_values(event)}),
             ticket_types=[_added_fact(ticket_type) for ticket_type in ticket_types],
         )
     )
     return builder.decision(state(builder.current), is_new_event=True)
+
+
+def _draw_values(event: Event) -> dict[str, Any]:
+    """Return what the first fact tells of a draw; of none, nothing."""
+    names = ("draw_closes_at", "draw_source", "draw_commitment")
+    return {name: UNSET if (value := getattr(event, name)) is None else value for name in names}
 
 
 def _initial_prices(command: Initialize) -> dict[FieldPath, Money | None]:
@@ -299,10 +309,14 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
 
 def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
     kept = replace(details, **checked(asdict(details), EVENT_RULES))
+    if kept.admission is Admission.DRAW and kept.draw_source is None:
+        kept = replace(kept, draw_source=DrawSource.DRAND)
     check_all(
         lambda: _check_future(kept.starts_at, "starts_at", now),
         lambda: _check_future(kept.sales_close_at, "sales_close_at", now),
+        lambda: _check_future(kept.draw_closes_at, "draw_closes_at", now),
         kept.check_times,
+        kept.check_draw,
     )
     return kept
 
@@ -325,6 +339,7 @@ def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Ev
         lambda: _check_future(moved_to, "starts_at", now),
         lambda: _check_future(closes_at, "sales_close_at", now),
         lambda: edited.check_times(event),
+        lambda: edited.check_draw() if event.awaits_draw else None,
     )
     return replace(
         edited,

@@ -58,7 +58,8 @@ def settle_event(builder: DecisionBuilder, ticket_type_ids: Iterable[UUID]) -> N
         is_served = event.serves_waiting_list(builder.now)
         served = [_serve_waiting_list(builder, each) if is_served else True for each in concerned]
         forgotten = [_forget_overtakes(builder, each) for each in concerned]
-        is_done = all(served) and all(forgotten)
+        # An event whose places are being drawn is served after the last of them.
+        is_done = all(served) and all(forgotten) and not event.is_drawing
     builder.keep_room(is_served=is_done or event.status.is_closed)
     is_done = is_done and are_shortened and not builder.event.has_lapsed_holds(builder.now)
     if builder.event.is_unsettled is is_done:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import Booking, BookingStatus, PaymentStatus
+from ..draws.draw import Admission
 from ..event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ..facts import (
     SERVING_VALUES,
@@ -20,6 +21,7 @@ from ..facts import (
     CheckInUndone,
     CustomerWaitlisted,
     DisputeClosed,
+    DrawHeld,
     EventChanged,
     EventInitialized,
     Fact,
@@ -31,6 +33,7 @@ from ..facts import (
     PaymentRefunded,
     PaymentStarted,
     PaymentTaken,
+    PlaceDrawn,
     RefundFailed,
     RefundGranted,
     TicketCheckedIn,
@@ -46,6 +49,7 @@ from ..facts import (
 )
 from ..tickets.ticket_counts import TicketCounts
 from ..tickets.ticket_type import EventState
+from .draw_replay import DrawReplay
 
 
 class Breach(Struct, frozen=True, gc=False):
@@ -77,6 +81,7 @@ class EventReplay:
         self.last_ticket_number: int = 0
         self._last_queue_number: int = 0
         self.ticket_types: dict[UUID, TicketCounts] = {}
+        self._draw = DrawReplay()
         self.breaches: list[Breach] = []
 
     def apply(self, fact: Fact) -> int | None:
@@ -126,9 +131,11 @@ class EventReplay:
         }
         if replayed != stored:
             self._add_breach(7, f"the counters are {list(stored.values())}, the facts say {list(replayed.values())}")
-        self._compare_overtakes(state)
+        self._compare_order(state)
 
-    def _compare_overtakes(self, state: EventState) -> None:
+    def _compare_order(self, state: EventState) -> None:
+        for problem in self._draw.compare(state.event):
+            self._add_breach(7, problem)
         bound = state.event.max_overtakes
         if bound != self.max_overtakes:
             self._add_breach(7, f"the bound for overtakes is {bound}, the facts say {self.max_overtakes}")
@@ -217,11 +224,24 @@ class EventReplay:
         if self.waiting_list == WaitingListMode.OFF:
             self._add_breach(5, "a customer joined a waiting list that was turned off")
         self._last_queue_number = what.queue_number
+        self._note(5, self._draw.join(what.queue_number))
         self._counts_of(what.ticket_type_id).join(self._booking_id, what.queue_number, what.quantity)
+
+    @_apply_payload.register
+    def _apply_draw_held(self, what: DrawHeld) -> None:
+        self._note(5, self._draw.hold(what))
+        for counts in self.ticket_types.values():
+            counts.room_made_by = self.seq
+
+    @_apply_payload.register
+    def _apply_place_drawn(self, what: PlaceDrawn) -> None:
+        self._note(5, self._draw.place(what))
+        self._counts_of(what.ticket_type_id).renumber(self._booking_id, what.queue_number)
 
     @_apply_payload.register
     def _apply_booking_promoted(self, what: BookingPromoted) -> None:
         counts = self._counts_of(what.ticket_type_id)
+        self._note(5, self._draw.serve(counts.first))
         is_resumed = counts.resumed.pop(self._booking_id, None) is not None
         is_strict = self.policy == WaitingListPolicy.STRICT
         for number, quantity in counts.resumed.values():
@@ -302,6 +322,7 @@ class EventReplay:
     def _apply_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
         counts = self._counts_of(what.ticket_type_id)
         self._check_on_sale()
+        self._note(5, self._draw.serve(counts.first))
         waits = (
             counts.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counts.fits_a_waiting_booking()
         )
@@ -327,12 +348,17 @@ class EventReplay:
         self.was_published = self.was_published or self.status == EventStatus.ON_SALE
         self.currency = values.get("currency", self.currency)
         self.reschedules = values.get("reschedules", self.reschedules)
+        self._draw.is_a_draw = values.get("admission", Admission.LINE) == Admission.DRAW or self._draw.is_a_draw
 
     def _counts_of(self, ticket_type_id: UUID) -> TicketCounts:
         if ticket_type_id not in self.ticket_types:
             self._add_breach(7, f"ticket type {ticket_type_id} was never added")
             self.ticket_types[ticket_type_id] = TicketCounts(0)
         return self.ticket_types[ticket_type_id]
+
+    def _note(self, promise: int, problem: str | None) -> None:
+        if problem is not None:
+            self._add_breach(promise, problem)
 
     def _add_breach(self, promise: int, what: str) -> None:
         self.breaches.append(Breach(promise, f"event {self.event_id}, fact {self.seq}: {what}"))
@@ -401,6 +427,10 @@ def _after_change(booking: Booking, fact: Fact) -> Booking | None:
                 "expires_at": what.expires_at,
                 "grace_until": what.grace_until,
             }
+        case PlaceDrawn() as what if booking.status is BookingStatus.WAITLISTED:
+            if booking.queue_number != what.entered_as:
+                return None
+            changes = {"queue_number": what.queue_number}
         case WaitingSuspended() if booking.is_waiting:
             changes = {"is_suspended": True}
         case WaitingResumed() if booking.is_suspended:

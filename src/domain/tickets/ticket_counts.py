@@ -38,6 +38,11 @@ class _Line:
         whole = sum(len(numbers) for block, numbers in self._blocks.items() if block < own)
         return whole + sum(each < number for each in self._blocks[own])
 
+    def renumber(self, booking_id: UUID | None, number: int) -> None:
+        if booking_id in self._numbers:
+            self.remove(booking_id)
+            self.add(booking_id, number)
+
     @property
     def first(self) -> int | None:
         while self._in_order and self._in_order[0] not in self._blocks[self._in_order[0] // _BLOCK]:
@@ -96,3 +101,13 @@ class TicketCounts:
     def number_before(self, queue_number: int) -> int:
         """Return how many bookings wait before this queue number."""
         return self._line.number_before(queue_number)
+
+    def renumber(self, booking_id: UUID | None, queue_number: int) -> None:
+        """Give a booking another queue number, before any was served. One that is suspended has none in the list."""
+        self.resumed.pop(booking_id, None)
+        self._line.renumber(booking_id, queue_number)
+
+    @property
+    def first(self) -> int | None:
+        """The queue number of the first waiting booking; None: no booking waits."""
+        return self._line.first

@@ -74,9 +74,9 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
         Under `fill` a newcomer may take tickets that fit no waiting booking, unless the first one was overtaken too
         often; while the waiting list is served and settled, all free tickets are such (promise 6). While it is not
         served, `smallest_waiting` decides: the smallest quantity of a waiting booking; if unknown (None), it is assumed
-        to fit.
+        to fit. Until a draw was held everybody waits.
         """
-        if quantity > self.available:
+        if quantity > self.available or event.awaits_draw:
             return True
         if self.waiting == 0:
             return False

@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from boxoffice.adapters.security import Ed25519CodeSigner
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.system import Uuid7Ids
 from boxoffice.application.background.deliver_webhooks import LEASE, DeliverWebhooks
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.duties import Duties
+from boxoffice.application.events.commit_to_draw import CommitToDraw
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.ports.storage import Storage
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -23,6 +25,7 @@ from boxoffice.domain.facts import Fact
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import Webhook
 from tests.adapters.sql.recorded import recording
+from tests.constants import SECRET
 
 ORGANIZER = Actor(UUID(int=900))
 
@@ -80,7 +83,7 @@ class Process:
             ticket_types=((self.ids.new(), general_admission(1_000)),),
             currency="EUR",
         )
-        return (await InitializeEvent(self.turnstile)(command)).event.id
+        return (await InitializeEvent(self.turnstile, CommitToDraw(Ed25519CodeSigner(SECRET)))(command)).event.id
 
     async def book(self, event_id: UUID, times: int = 1) -> None:
         commands = [

@@ -38,7 +38,7 @@ def command(app: FakeApp, *specs: TicketTypeSpec, names_types: bool = True, name
 
 
 async def test_a_new_events_prices_are_judged_with_everything_else(app: FakeApp) -> None:
-    initialize = InitializeEvent(app.turnstile, objection=app.gateway.objection)
+    initialize = InitializeEvent(app.turnstile, app.commit_to_draw, objection=app.gateway.objection)
     kinds = [TicketTypeSpec(name=f"{index}", total_tickets=1, price=each) for index, each in enumerate((FINE, NEVER))]
     with pytest.raises(InvalidRequest) as refusal:
         await initialize(command(app, *kinds, name=""))

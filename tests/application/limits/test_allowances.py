@@ -59,8 +59,10 @@ def test_the_number_of_subjects_is_bounded() -> None:
 async def test_a_user_initializes_a_bounded_number_of_events_in_a_day_even_if_they_are_cancelled(app: FakeApp) -> None:
     allowance = Allowance(2)
     with pytest.raises(NotAllowed):
-        await InitializeEvent(app.turnstile, Organizers.GRANTED, allowance=allowance)(app.initialization())
-    initialize_event = InitializeEvent(app.turnstile, allowance=allowance)
+        await InitializeEvent(app.turnstile, app.commit_to_draw, Organizers.GRANTED, allowance=allowance)(
+            app.initialization()
+        )
+    initialize_event = InitializeEvent(app.turnstile, app.commit_to_draw, allowance=allowance)
     for _ in range(2):
         event_id = (await initialize_event(app.initialization())).event.id
         await app.edit(event_id, status=CANCELLED)
@@ -94,7 +96,7 @@ async def test_responses_are_stored_up_to_a_number_of_bytes_for_each_user() -> N
 @pytest.fixture
 def three(app: FakeApp) -> InitializeEvent:
     """Initializes events for organizers who have three live ones at most."""
-    return InitializeEvent(app.turnstile, most_live_events=3)
+    return InitializeEvent(app.turnstile, app.commit_to_draw, most_live_events=3)
 
 
 @pytest.mark.parametrize("over", [COMPLETED, CANCELLED])

@@ -130,6 +130,9 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
             ("totalTickets", NO_TOTAL),
         ]
     ],
+    ("initialize", "admission", [*NOT_TEXT, None, "", "DRAW", "lottery"]),
+    ("initialize", "drawClosesAt", NO_TIME),
+    ("initialize", "drawSource", [*NOT_TEXT, "", "DRAND", "dice"]),
     ("initialize", "status", ["paused", "completed", "cancelled"]),
     *[(call, "name", NO_NAME) for call in ("add-type", "edit-type")],
     ("add-type", "totalTickets", NO_TOTAL),

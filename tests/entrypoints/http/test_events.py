@@ -36,6 +36,9 @@ async def test_an_event_needs_only_a_name_and_a_number(organizer: Client) -> Non
         "maxOvertakes": None,
         "waitingList": "on",
         "log": "receipts",
+        "admission": "line",
+        "drawClosesAt": None,
+        "drawSource": None,
         "status": "on_sale",
         "price": None,
         **counts,
@@ -78,6 +81,46 @@ async def test_an_event_with_everything(organizer: Client, anyone: Client) -> No
         assert datetime.fromisoformat(event[name]) == datetime.fromisoformat(sent.upper())
     assert ok(await organizer.get(f"/events/{event['id']}")) == event
     problem(await anyone.get(f"/events/{event['id']}"), 404, "not-found")
+
+
+DRAW: dict[str, Any] = {"admission": "draw", "drawClosesAt": "2030-04-01T12:00:00Z", "startsAt": "2030-05-01T19:00:00Z"}
+
+
+async def test_an_event_with_a_draw(organizer: Client, customer: Client) -> None:
+    event = await organizer.event(totalTickets=2, **DRAW)
+    assert event | DRAW | {"drawSource": "drand", "isSoldOut": True} == event
+    assert (await organizer.event(totalTickets=2, **DRAW, drawSource="operator"))["drawSource"] == "operator"
+
+    booking = ok(await customer.post("/book", {"eventId": event["id"]}), 201)
+    assert (booking["status"], booking["position"], booking["ticketsAhead"]) == ("waitlisted", None, None)
+    assert ok(await customer.get(f"/bookings/{booking['id']}")) == booking
+    assert ok(await customer.get("/bookings"))["items"] == [booking]
+    other = await organizer.event(totalTickets=2, **DRAW)
+    wanted = {"eventId": other["id"], "onlyIfAvailable": True}
+    problem(await customer.post("/book", wanted), 409, "sold-out")
+    for field in ("admission", "drawClosesAt", "drawSource"):
+        problem(
+            await organizer.patch(f"/events/{event['id']}", {field: DRAW.get(field, "drand")}), 400, "invalid-request"
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"drawClosesAt": None}, "/drawClosesAt"),
+        ({"admission": "line"}, "/drawClosesAt"),
+        ({"admission": "line", "drawClosesAt": None, "drawSource": "drand"}, "/drawSource"),
+        ({"drawClosesAt": "2020-01-01T00:00:00Z"}, "/drawClosesAt"),
+        ({"startsAt": "2030-04-01T12:00:00Z"}, "/startsAt"),
+        ({"log": "off"}, "/log"),
+        ({"waitingList": "off"}, "/waitingList"),
+    ],
+    ids=str,
+)
+async def test_values_that_no_draw_has(organizer: Client, changes: dict[str, Any], field: str) -> None:
+    body = {"name": "Jazz night", "totalTickets": 2, **DRAW, **changes}
+    answer = problem(await organizer.post("/initialize", body), 400, "invalid-request")
+    assert [each["pointer"] for each in answer["errors"]] == [field]
 
 
 async def test_several_kinds_of_tickets(organizer: Client, anyone: Client) -> None:

@@ -10,17 +10,18 @@ from ....domain.booking import Booking, Place
 from ..bulk.insert import BulkInsert
 from ..bulk.literals import literal_of
 from ..dialects.dialect import features_of
-from ..schema.tables import waiting_blocks, waiting_list
+from ..schema.tables import events, waiting_blocks, waiting_list
 from ..schema.types import Row, Statement
 
 SIZES: Final = (100, 10_000)
 """Queue numbers in a block. A place is a sum over large blocks, then small blocks, then rows."""
 
 MAX_BOOKINGS: Final = 120
-"""Maximum places read with one statement: SQLite combines at most 500 SELECTs, and a place takes three."""
+"""Maximum places read with one statement: SQLite combines at most 500 SELECTs, and a place takes up to four."""
 
 _BLOCKS: Final = waiting_blocks.name
 _WAITING_LIST: Final = waiting_list.name
+_EVENTS: Final = events.name
 
 
 # Each block is found by its key. An UPDATE of several rows may scan a table that was small when the optimizer's
@@ -52,18 +53,24 @@ def _by_block(bookings: Iterable[Booking]) -> list[Row]:
 
 
 class PlacesQuery:
-    """Reads the places of waiting bookings in one statement."""
+    """Reads the places of waiting bookings in one statement; for readers also which of them are still to be drawn."""
 
-    def __init__(self, waiting: Sequence[Booking], dialect: Dialect) -> None:
+    def __init__(self, waiting: Sequence[Booking], dialect: Dialect, *, for_readers: bool = False) -> None:
         self._waiting = waiting
         self._parts: dict[str, int] = {}
         self._of_booking = [self._parts_of(each, dialect) for each in waiting]
+        event_ids = {each.event_id for each in waiting if for_readers}
+        self._draws = {self._draw_of(event_id, dialect): event_id for event_id in sorted(event_ids)}
 
     @property
     def statement(self) -> Statement:
         """The statement whose rows `places` takes."""
         parts = (f"SELECT {number} AS part, {text}" for text, number in self._parts.items())
         return Statement(" UNION ALL ".join(parts))
+
+    def undrawn(self, rows: Iterable[Row]) -> set[UUID]:
+        """Return the events whose order is still to be drawn, of readers' bookings."""
+        return {self._draws[int(part)] for part, count, *_ in rows if int(part) in self._draws and count}
 
     def places(self, rows: Iterable[Row]) -> dict[UUID, Place]:
         """Return the place of each booking that is still waiting, by its id."""
@@ -95,7 +102,17 @@ class PlacesQuery:
             f"COUNT(*), SUM(quantity), SUM(CASE queue_number WHEN {number} THEN quantity ELSE 0 END) "
             f"FROM {_WAITING_LIST} {of_type} AND queue_number >= {first} AND queue_number <= {number}"
         )
-        return [self._parts.setdefault(text, len(self._parts)) for text in texts]
+        return [self._part(text) for text in texts]
+
+    def _draw_of(self, event_id: UUID, dialect: Dialect) -> int:
+        """Return the number of the part that counts 1 while the event's order is still to be drawn."""
+        return self._part(
+            f"COUNT(*), 0, 0 FROM {_EVENTS} WHERE id = {_id(event_id, dialect)} AND admission = 'draw' "
+            "AND (was_drawn = 0 OR is_drawing = 1)"
+        )
+
+    def _part(self, text: str) -> int:
+        return self._parts.setdefault(text, len(self._parts))
 
 
 def _id(value: UUID, dialect: Dialect) -> str:

@@ -328,10 +328,14 @@ class SqlBookingQueries:
         """Return the bookings, the waiting ones with their places, and whether all of these were still waiting."""
         waiting = [each for each in found if each.is_waiting]
         places: dict[UUID, Place] = {}
+        undrawn: set[UUID] = set()
         for start in range(0, len(waiting), MAX_BOOKINGS):
-            query = PlacesQuery(waiting[start : start + MAX_BOOKINGS], connections.dialect)
-            places |= query.places(await read_literal(connections, self._classify, query.statement))
-        return [replace(each, place=places.get(each.id)) for each in found], len(places) == len(waiting)
+            query = PlacesQuery(waiting[start : start + MAX_BOOKINGS], connections.dialect, for_readers=True)
+            rows = await read_literal(connections, self._classify, query.statement)
+            places |= query.places(rows)
+            undrawn |= query.undrawn(rows)
+        placed = [replace(each, place=None if each.event_id in undrawn else places.get(each.id)) for each in found]
+        return placed, len(places) == len(waiting)
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
         return await read(self._listing, self._classify, statement, values)

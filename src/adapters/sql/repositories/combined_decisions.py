@@ -25,7 +25,7 @@ _CHANGING_COLUMNS: Final = {
     "amount": attrgetter("amount.amount"),
     "quantity": attrgetter("quantity"),
 }
-_OWN_COLUMNS: Final = frozenset({"paid_by", "amount", "first_ticket_number"})
+_OWN_COLUMNS: Final = frozenset({"paid_by", "amount", "first_ticket_number", "queue_number"})
 """Columns whose values usually differ between bookings that change together."""
 
 
@@ -37,7 +37,7 @@ class ChangedBooking(Struct):
 
     @property
     def leaves_waiting_list(self) -> bool:
-        """Whether its row of the waiting list is deleted; one with another quantity replaces it."""
+        """Whether its row of the waiting list is deleted; one with other values replaces it."""
         return self.before.is_waiting and not self._keeps_place
 
     @property
@@ -47,8 +47,9 @@ class ChangedBooking(Struct):
 
     @property
     def _keeps_place(self) -> bool:
-        is_listed = self.before.is_waiting and self.after.is_waiting
-        return is_listed and self.before.quantity == self.after.quantity
+        before, after = self.before, self.after
+        is_listed = before.is_waiting and after.is_waiting
+        return is_listed and (before.quantity, before.queue_number) == (after.quantity, after.queue_number)
 
     def new_values(self) -> list[tuple[str, Any]]:
         """Return the changed columns with their new values."""

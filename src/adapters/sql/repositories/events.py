@@ -22,6 +22,7 @@ from ....application.ports.loading import (
     WaitingListQuery,
 )
 from ....domain.booking import LIVE, Booking, BookingStatus
+from ....domain.draws.draw import Admission
 from ....domain.event import Event
 from ....domain.facts import Fact
 from ....domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
@@ -142,6 +143,9 @@ _EVENT_COUNTERS = (
     *("is_unsettled", "earliest_expiry"),
 )
 """Columns of an event that bookings change. The row is always written, because Galera certifies only writes."""
+
+_DRAWN = ("last_entry", "was_drawn", "is_drawing")
+"""Columns that the few steps of a draw change, and neither an edit nor a booking does."""
 
 _UPDATE_EVENT_COUNTERS = BulkUpdate(events, _EVENT_COUNTERS, attrgetter("id", *_EVENT_COUNTERS), are_kept=True)
 _TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
@@ -374,7 +378,7 @@ class SqlEventRepository:
         for each in combined.inventories.values():
             if each.event.id in combined.new_events:
                 new.append(each.event)
-            elif self._saved[each.event.id].version == each.event.version:
+            elif _counts_alone(self._saved[each.event.id], each.event):
                 self._counted_events[each.event.id.int] = each.event
             else:
                 self._counted_events.pop(each.event.id.int, None)
@@ -429,6 +433,13 @@ class SqlEventRepository:
 
 def _has_rare(ticket_type: TicketType) -> bool:
     return bool(ticket_type.overtakes) or ticket_type.room_made_by is not None
+
+
+def _counts_alone(before: Event, after: Event) -> bool:
+    """Return whether nothing but counters differs."""
+    if before.version != after.version:
+        return False
+    return after.admission is Admission.LINE or all(getattr(before, each) == getattr(after, each) for each in _DRAWN)
 
 
 def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:

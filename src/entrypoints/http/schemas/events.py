@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType, field
 
 from ....domain.decisions.organize import EVENT_CHANGE_RULES, general_admission
+from ....domain.draws.draw import Admission, DrawSource
 from ....domain.event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from ....domain.facts import Fact
 from ....domain.tickets.ticket_type import (
@@ -58,6 +59,16 @@ _NEW_TOTAL = Meta(
 _LOG = Meta(
     description="`receipts`: customers get receipts of their bookings from the event's log. `public`: everybody may "
     "read the log too. `off`: there is none."
+)
+_ADMISSION = Meta(
+    description="`line`: first come, first served. `draw`: bookings before `drawClosesAt` are entries of a draw, in "
+    "whose order the waiting list begins. It never changes."
+)
+_DRAW_CLOSES_AT = Meta(description="When the draw stops taking entries; `null`: there is no draw. It never changes.")
+_DRAW_SOURCE = Meta(
+    description="Where the draw's randomness comes from. `drand`: a public beacon of a minute after the closing, which "
+    "nobody can know before. `operator`: a secret of the service, committed to at the beginning and published by the "
+    "draw; weaker, because its operator could know it. `null`: there is no draw. It never changes."
 )
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="The number of bookings in the waiting list.", examples=[0])
@@ -117,7 +128,8 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     """A new event. Either `totalTickets` (and `price`) for one ticket type, or `ticketTypes` for several.
 
     Defaults: `timeZone` `UTC`, `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`,
-    `waitingList` `on`, `log` `receipts`, `status` `on_sale`; everything else is empty or not set.
+    `waitingList` `on`, `log` `receipts`, `admission` `line`, `drawSource` of a draw `drand`, `status` `on_sale`;
+    everything else is empty or not set.
     """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
@@ -138,6 +150,9 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     max_overtakes: Annotated[_Overtakes | None, _BOUND] = None
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST] = WaitingListMode.ON
     log: Annotated[LogMode, _LOG] = LogMode.RECEIPTS
+    admission: Annotated[Admission, _ADMISSION] = Admission.LINE
+    draw_closes_at: Annotated[Time | None, _DRAW_CLOSES_AT] = None
+    draw_source: Annotated[DrawSource | None, _DRAW_SOURCE] = None
     status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
         InitialStatus.ON_SALE
     )
@@ -220,6 +235,9 @@ class EventView(View, frozen=True, kw_only=True):
     max_overtakes: Annotated[int | None, _BOUND]
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST]
     log: Annotated[LogMode, _LOG]
+    admission: Annotated[Admission, _ADMISSION]
+    draw_closes_at: Annotated[Time | None, _DRAW_CLOSES_AT]
+    draw_source: Annotated[DrawSource | None, _DRAW_SOURCE]
     status: Annotated[EventStatus, _STATUS]
     price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]
     total_tickets: Annotated[int, _TOTAL]

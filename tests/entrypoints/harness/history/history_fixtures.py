@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.security import Ed25519CodeSigner
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
 from boxoffice.application.bookings.queries import ReadBooking
 from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
+from boxoffice.application.events.commit_to_draw import CommitToDraw
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
@@ -33,6 +35,7 @@ from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeChanges, 
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Sale, Stored
 from boxoffice.entrypoints.harness.history.history import Name
+from tests.constants import SECRET
 
 ORGANIZER = Actor(UUID(int=900))
 Result = TypeVar("Result")
@@ -104,7 +107,7 @@ class RecordingClients:
         self._ids = CountedIds()
         turnstile = Turnstile(self._storage, TickingClock(), self._ids, bounds=bounds or Bounds())
         duties = Duties(self._storage.staff_queries)
-        self._initialize = InitializeEvent(turnstile)
+        self._initialize = InitializeEvent(turnstile, CommitToDraw(Ed25519CodeSigner(SECRET)))
         self._book_ticket = BookTicket(turnstile, duties)
         self._cancel_booking = CancelBooking(turnstile, self._storage.booking_queries, duties)
         self._change_event = ChangeEvent(turnstile, duties)

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from .....domain.booking import BookingStatus, PaymentStatus
+from .....domain.draws.draw import Admission, DrawSource
 from .....domain.event import EventStatus, LogMode, WaitingListMode, WaitingListPolicy
 from .....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
 from ..types import Exact, Gram, Id, LongText, Moment, Numbers, Word
@@ -46,6 +47,13 @@ events: Table = Table(
     Column("max_overtakes", Integer()),
     Column("waiting_list", Word(WaitingListMode), nullable=False, server_default=text("'on'")),
     Column("log", Word(LogMode), nullable=False, server_default=text("'receipts'")),
+    Column("admission", Word(Admission), nullable=False, server_default=text("'line'")),
+    Column("draw_closes_at", Moment()),
+    Column("draw_source", Word(DrawSource)),
+    Column("draw_commitment", String(64)),
+    Column("last_entry", BigInteger()),
+    Column("was_drawn", Boolean(), nullable=False, server_default=text("0")),
+    Column("is_drawing", Boolean(), nullable=False, server_default=text("0")),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
     Column("was_published", Boolean(), nullable=False, server_default=text("0")),
