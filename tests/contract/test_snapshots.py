@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.loading import WaitingListQuery
 from boxoffice.domain.event import WaitingListPolicy
-from boxoffice.domain.replay.event_replay import replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
 
 from .storage_driver import NOW, StorageDriver, new_id
 

@@ -49,7 +49,8 @@ from boxoffice.domain.event import EventDetails, EventStatus
 from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.check_in import CheckIn, Scan, ScannedTicket
 from boxoffice.domain.tickets.ticket import Ticket, ticket_id
 from boxoffice.domain.tickets.ticket_type import EventState, TicketType, TicketTypeChanges, TicketTypeSpec

@@ -34,8 +34,9 @@ from boxoffice.domain.facts import (
     TicketsBooked,
 )
 from boxoffice.domain.refusals import EventClosed, IllegalStatusChange, InvalidRequest, NotFound, SoldOut
+from boxoffice.domain.replay.booking_replay import replay_booking
 from boxoffice.domain.replay.draw_entries import DrawEntries, DrawEntry
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.values.money import Money
 
 from .domain_driver import (

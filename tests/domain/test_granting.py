@@ -26,7 +26,8 @@ from boxoffice.domain.refusals import (
     Refusal,
     SoldOut,
 )
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import (

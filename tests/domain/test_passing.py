@@ -14,7 +14,8 @@ from boxoffice.domain.decisions.organize import Edit, EventChanges, edit
 from boxoffice.domain.event import EventStatus, WaitingListPolicy
 from boxoffice.domain.facts import BookingCancelled, BookingPromoted, Fact, TicketsBooked
 from boxoffice.domain.inventory import WaitingList
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money

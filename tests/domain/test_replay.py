@@ -22,7 +22,8 @@ from boxoffice.domain.facts import (
     TicketsBooked,
     TicketTypeChanged,
 )
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.tickets.ticket_type import EventState
 from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, FAY, NOW, ORGANIZER, DomainDriver, euros
 

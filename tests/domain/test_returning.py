@@ -30,7 +30,8 @@ from boxoffice.domain.refusals import (
     TicketsNotNumbered,
     TicketUsed,
 )
-from boxoffice.domain.replay.event_replay import EventReplay, replay_booking
+from boxoffice.domain.replay.booking_replay import replay_booking
+from boxoffice.domain.replay.event_replay import EventReplay
 from boxoffice.domain.replay.ticket_replay import replay_tickets, stored_tickets
 from boxoffice.domain.tickets.ticket import TicketStatus, ticket_id, ticket_status
 from boxoffice.domain.user import Actor

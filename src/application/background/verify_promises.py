@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from ...domain.balance import broken_balances
 from ...domain.booking import Booking
 from ...domain.facts import Fact
-from ...domain.replay.event_replay import Breach, EventReplay, replay_booking
+from ...domain.replay.booking_replay import replay_booking
+from ...domain.replay.event_replay import Breach, EventReplay
 from ...domain.replay.ticket_replay import replay_tickets, stored_tickets
 from ...domain.tickets.ticket_type import EventState, TicketType
 from ..ports.errors import Retryable, Unavailable
