@@ -1,0 +1,1 @@
+"""The migrations from 0021 to 0030, apart because folders stay small."""
