@@ -45,7 +45,9 @@ from ..application.bookings.attendees import ExportAttendees, ListAttendees
 from ..application.bookings.book_for_other import BookForOther
 from ..application.bookings.book_ticket import BookTicket
 from ..application.bookings.cancel_booking import CancelBooking
+from ..application.bookings.explain_booking import ExplainBooking
 from ..application.bookings.give_back_tickets import GiveBackTickets
+from ..application.bookings.line_histories import LineHistories
 from ..application.bookings.pay_booking import PayBooking
 from ..application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from ..application.bookings.queries import (
@@ -153,6 +155,7 @@ class Container(DeclarativeContainer):
     payment_gateway: Singleton[PaymentGateway] = Singleton(make_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
     booking_queries: AttributeGetter = storage.provided.booking_queries
+    explanation_queries: AttributeGetter = storage.provided.explanation_queries
     payment_queries: AttributeGetter = storage.provided.payment_queries
     account_queries: AttributeGetter = storage.provided.account_queries
     api_key_queries: AttributeGetter = storage.provided.api_key_queries
@@ -314,6 +317,10 @@ class Container(DeclarativeContainer):
     list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
     list_own_events: Singleton[ListOwnEvents] = Singleton(ListOwnEvents, event_queries, clock)
     read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries, account_queries, duties)
+    line_histories: Singleton[LineHistories] = Singleton(LineHistories, explanation_queries)
+    explain_booking: Singleton[ExplainBooking] = Singleton(
+        ExplainBooking, explanation_queries, line_histories, duties, clock
+    )
     list_bookings: Singleton[ListBookings] = Singleton(ListBookings, booking_queries)
     list_event_bookings: Singleton[ListEventBookings] = Singleton(
         ListEventBookings, event_queries, booking_queries, account_queries, duties

@@ -14,6 +14,7 @@ _LANGUAGE: Final = (
     {
         "__future__",
         "abc",
+        "array",
         "bisect",
         "collections",
         "collections.abc",

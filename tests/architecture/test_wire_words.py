@@ -32,7 +32,9 @@ RULES: Final = {
     "camel case": re.compile(r"(?<![\w.])[a-z]+[a-z0-9]*[A-Z]\w*"),
     "document": re.compile(r"\bapi\.md\b", re.IGNORECASE),
 }
-STORED_NAMES: Final = frozenset({"maxOvertakes", "startsAt", "totalTickets", "waitingList", "waitingListPolicy"})
+STORED_NAMES: Final = frozenset(
+    {"maxOvertakes", "salesOpenAt", "startsAt", "totalTickets", "waitingList", "waitingListPolicy"}
+)
 """Names in stored facts, which never change. The replay and the mails read them."""
 
 

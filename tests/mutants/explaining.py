@@ -6,6 +6,10 @@ from .trial import Change, Fault
 
 _PASSING: Final = ("tests/domain/test_passing.py",)
 _STORED: Final = ("tests/contract/test_passing.py",)
+_EXPLANATIONS: Final = ("tests/domain/test_explanations.py",)
+_EXPLANATION: Final = "domain/explanations/explanation.py"
+_HISTORY: Final = "domain/explanations/line_history.py"
+_CHANCE: Final = "domain/explanations/chance.py"
 
 EXPLAINING: Final = (
     Fault(
@@ -87,5 +91,57 @@ EXPLAINING: Final = (
             ),
         ),
         _PASSING,
+    ),
+    Fault(
+        "Who waits behind others is said to wait for its size before it is said to be blocked",
+        (
+            Change(
+                _EXPLANATION,
+                "    if booking.quantity <= available:\n        return ExplanationCode.BLOCKED_BY_BIGGER_GROUP\n",
+                "",
+            ),
+        ),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "A suspended booking is said to wait behind others",
+        (Change(_EXPLANATION, "if booking.is_suspended or not event", "if not event"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "Those behind are counted as served ahead",
+        (Change(_HISTORY, "counted += sum(each < below for each", "counted += sum(each > 0 for each"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "The numbers of a wait go on after its end",
+        (Change(_EXPLANATION, "until = next(ended, found.event.last_seq + 1)", "until = found.event.last_seq + 1"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "A grant overtakes",
+        (Change(_HISTORY, "            kind = MoveKind.GRANTED\n", "            kind = MoveKind.NEWCOMER\n"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "A chance grows further back",
+        (Change(_CHANCE, "place.tickets_ahead + quantity - ticket_type.available", "quantity - place.tickets_ahead"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "A chance is told of nine tickets",
+        (Change(_CHANCE, "if returned.tickets < LEAST_BASIS:", "if returned.tickets < LEAST_BASIS - 1:"),),
+        _EXPLANATIONS,
+    ),
+    Fault(
+        "A booking is explained to strangers",
+        (
+            Change(
+                "application/bookings/explain_booking.py",
+                "        await check_shows_booking(BookingOfEvent(found.booking, found.event), self._duties, actor)\n",
+                "",
+            ),
+        ),
+        ("tests/application/bookings/test_explain_booking.py",),
     ),
 )

@@ -36,6 +36,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     DoorLook,
     EventLook,
     EventSeen,
+    ExplanationSeen,
     FactSeen,
     Order,
     Outcome,
@@ -263,14 +264,17 @@ class OverHttp(ContainerBoxOffice):
                 yield fact
 
     async def booking(self, booking_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> BookingLook | str:
-        """A booking and its payments."""
+        """A booking, its payments and its explanation."""
         path, token = f"/bookings/{self._names.id_of(booking_id)}", await self._token(actor, api_key)
         try:
             booking = await self._get(path, token, BookingSeen)
             payments = [each async for each in self._list(f"{path}/payments", token, PaymentSeen)]
+            explanation = await self._get(f"{path}/explanation", token, ExplanationSeen)
         except Refused as refused:
             return refused.code
-        seen: BookingLook = self._names.translated(BookingLook(booking=booking, payments=payments))
+        seen: BookingLook = self._names.translated(
+            BookingLook(booking=booking, payments=payments, explanation=explanation)
+        )
         return seen
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:

@@ -22,6 +22,8 @@ from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, When
+from ...domain.explanations.explanation import Explained
+from ...domain.explanations.line_history import LineMove, move_of
 from ...domain.facts import Fact
 from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
 from ...domain.tickets.ticket_type import EventState
@@ -201,6 +203,37 @@ class MemoryBookingQueries:
             reverse=True,
         )
         return [self._tables.placed(self._tables.bookings[booking_id]) for booking_id in wanted[:limit]]
+
+
+class MemoryExplanationQueries:
+    """See the port."""
+
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
+        self._tables = tables
+        self._before_read = before_read
+
+    async def explained(self, booking_id: UUID) -> Explained | None:
+        """See the port."""
+        await self._before_read()
+        booking = self._tables.bookings.get(booking_id)
+        if booking is None:
+            return None
+        state = self._tables.state(booking.event_id)
+        return Explained(
+            booking=self._tables.placed(booking),
+            event=state.event,
+            ticket_type=next(each for each in state.ticket_types if each.id == booking.ticket_type_id),
+            facts=tuple(each for each in self._tables.facts[booking.event_id] if each.booking_id == booking_id),
+        )
+
+    async def line_moves(self, event_id: UUID, after: int, until: int) -> list[LineMove]:
+        """See the port."""
+        await self._before_read()
+        facts = self._tables.facts.get(event_id, [])[after:until]
+        bookings = [None if each.booking_id is None else self._tables.bookings[each.booking_id] for each in facts]
+        numbers = [None if each is None else each.queue_number for each in bookings]
+        moves = [move_of(fact.seq, fact.what, number) for fact, number in zip(facts, numbers, strict=True)]
+        return [move for move in moves if move is not None]
 
 
 class MemoryPaymentQueries:

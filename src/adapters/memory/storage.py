@@ -8,7 +8,14 @@ from ...application.ports.accounts.staff import StaffQueries
 from ...application.ports.check_ins import CheckInQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
-from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
+from ...application.ports.queries import (
+    AccountQueries,
+    BookingQueries,
+    EventQueries,
+    ExplanationQueries,
+    PaymentQueries,
+    Snapshot,
+)
 from ...application.ports.storage import UnitOfWork
 from ...application.ports.ticket_codes import CodeKeyQueries
 from ...application.ports.tickets import TicketQueries
@@ -17,7 +24,13 @@ from .accounts.staff import MemoryStaffQueries
 from .check_ins import MemoryCheckInQueries
 from .code_keys import MemoryCodeKeyQueries
 from .notifications.repositories import MemoryNotificationQueries
-from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
+from .queries import (
+    MemoryAccountQueries,
+    MemoryBookingQueries,
+    MemoryEventQueries,
+    MemoryExplanationQueries,
+    MemoryPaymentQueries,
+)
 from .snapshot import MemorySnapshot
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
@@ -86,6 +99,7 @@ class MemoryStorage:
         self._open: dict[MemoryTransaction, None] = {}
         self.event_queries: EventQueries = MemoryEventQueries(tables, self._before_read)
         self.booking_queries: BookingQueries = MemoryBookingQueries(tables, self._before_read)
+        self.explanation_queries: ExplanationQueries = MemoryExplanationQueries(tables, self._before_read)
         self.payment_queries: PaymentQueries = MemoryPaymentQueries(tables, self._before_read)
         self.account_queries: AccountQueries = MemoryAccountQueries(tables, self._before_read)
         self.api_key_queries: ApiKeyQueries = MemoryApiKeyQueries(tables, self._before_read)

@@ -20,6 +20,7 @@ from .queries.bookings import SqlBookingQueries
 from .queries.check_ins import SqlCheckInQueries
 from .queries.code_keys import SqlCodeKeyQueries
 from .queries.events import SqlEventQueries
+from .queries.explanations import SqlExplanationQueries
 from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
 from .queries.staff import SqlStaffQueries
@@ -97,6 +98,7 @@ class SqlStorage:
         classify = self._dialect.classify
         self.event_queries: SqlEventQueries = SqlEventQueries(self._reading, self._listing, classify)
         self.booking_queries: SqlBookingQueries = SqlBookingQueries(self._reading, self._listing, classify)
+        self.explanation_queries: SqlExplanationQueries = SqlExplanationQueries(self._reading, self._listing, classify)
         self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, self._listing, classify)
         self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
         self.api_key_queries: SqlApiKeyQueries = SqlApiKeyQueries(self._reading, classify)

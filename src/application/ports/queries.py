@@ -13,6 +13,8 @@ from msgspec import Struct
 from ...domain.booking import Booking, BookingStatus
 from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, EventStatus, When
+from ...domain.explanations.explanation import Explained
+from ...domain.explanations.line_history import LineMove
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.payment import ChargeStatus, Need, Payment
@@ -191,6 +193,19 @@ class BookingQueries(Protocol):
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
         """Return waiting bookings with their places, by ticket type and queue number, after `after`."""
+
+
+class ExplanationQueries(Protocol):
+    """What explanations of bookings follow from."""
+
+    async def explained(self, booking_id: UUID) -> Explained | None:
+        """Return a booking with its event, its ticket type, its facts and its place; a place may be newer."""
+
+    async def line_moves(self, event_id: UUID, after: int, until: int) -> list[LineMove]:
+        """Return the moves (`move_of`) after one fact of an event, up to another, in their order.
+
+        A booking that passed nobody over may be left out.
+        """
 
 
 class PaymentQueries(Protocol):

@@ -9,7 +9,7 @@ from .accounts.staff import StaffQueries, StaffRepository
 from .check_ins import CheckInQueries
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
-from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
+from .queries import AccountQueries, BookingQueries, EventQueries, ExplanationQueries, PaymentQueries, Snapshot
 from .repositories import ErasureRepository, EventRepository, LeaseRepository, LimitRepository, UserRepository
 from .ticket_codes import CodeKeyQueries, CodeKeyRepository
 from .tickets import TicketQueries
@@ -76,6 +76,10 @@ class Storage(Protocol):
     @property
     def booking_queries(self) -> BookingQueries:
         """Committed bookings."""
+
+    @property
+    def explanation_queries(self) -> ExplanationQueries:
+        """What explanations of committed bookings follow from."""
 
     @property
     def payment_queries(self) -> PaymentQueries:

@@ -379,6 +379,7 @@ TRIALS: Final = (
     _trial("POST /cancel", CUSTOMER, _by_event, note="by `eventId`"),
     _trial("GET /bookings", SIGNED_IN, own=OWN_READS),
     _trial("GET /bookings/{booking_id}", BOOKING),
+    _trial("GET /bookings/{booking_id}/explanation", BOOKING),
     _trial("GET /bookings/{booking_id}/tickets", TICKETS),
     _trial("PATCH /bookings/{booking_id}/tickets/{ticket_id}", NAMING, {"holderName": "Grace"}, prepare=_ticket),
     _trial("GET /bookings/{booking_id}/tickets/{ticket_id}/qr.svg", TICKETS, prepare=_ticket),

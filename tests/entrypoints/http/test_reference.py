@@ -50,6 +50,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "patch /bookings/{bookingId}/tickets/{ticketId}": ("ChangeTicket", 200, {403, 404, 409}),
     "get /bookings/{bookingId}/tickets/{ticketId}/qr.svg": ("ReadTicketQr", 200, {403, 404}),
     "get /bookings/{bookingId}/calendar.ics": ("ReadCalendar", 200, {403, 404}),
+    "get /bookings/{bookingId}/explanation": ("ExplainBooking", 200, {403, 404}),
     "get /bookings/{bookingId}/payments": ("ListPayments", 200, {403, 404}),
     "post /bookings/{bookingId}/refunds": ("GrantRefund", 201, {403, 404, 409, 422}),
     "post /bookings/{bookingId}/payments/{paymentId}/settle": ("SettleRefund", 200, {403, 404, 409, 422}),

@@ -264,6 +264,12 @@ def waiting_values(booking: Booking) -> dict[str, Any]:
     }
 
 
+def payload(kind: str, data: str) -> AnyFactPayload:
+    """Return what a fact of this kind says."""
+    decoded: AnyFactPayload = _decoders[kind].decode(data)
+    return decoded
+
+
 def fact(values: Sequence[Any]) -> Fact:
     """Return a fact from the columns of `FACT`."""
     event_id, seq, booking_id, kind, occurred_at, data = values
@@ -272,7 +278,7 @@ def fact(values: Sequence[Any]) -> Fact:
         seq=seq,
         booking_id=booking_id,
         occurred_at=occurred_at,
-        what=_decoders[kind].decode(data),
+        what=payload(kind, data),
     )
 
 

@@ -316,6 +316,19 @@ class DoorLook(Struct, frozen=True, kw_only=True):
     conflicts: list[tuple[int, list[UUID]]]
 
 
+class ExplanationSeen(Seen, frozen=True, kw_only=True):
+    """Why a booking stands where it stands; `since` and `chance` as JSON."""
+
+    status: str
+    code: str
+    sentence: str
+    policy: str
+    position: int | None
+    tickets_ahead: int | None
+    since: dict[str, int]
+    chance: dict[str, int] | None
+
+
 class EventLook(Struct, frozen=True, kw_only=True):
     """The details of an event: its bookings, newest first, its tickets, and the facts since the previous look."""
 
@@ -331,6 +344,7 @@ class BookingLook(Struct, frozen=True, kw_only=True):
 
     booking: BookingSeen
     payments: list[PaymentSeen]
+    explanation: ExplanationSeen
 
 
 class BoxOffice(Protocol):

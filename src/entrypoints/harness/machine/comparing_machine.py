@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis.stateful import RuleBasedStateMachine
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from ....application.bookings.book_for_other import BookingForOther, Person
 from ....domain.decisions.book import Book, Complimentary
@@ -33,6 +33,7 @@ from .container.troubled import Trouble
 from .in_process import HarnessIds
 from .model.booking import ModelBooking
 from .model.event import ModelEvent, ModelType, Passing
+from .model.explanation import check_explanation
 from .model.model import Model
 from .strategies import ADMIN, BookingRequest
 
@@ -49,6 +50,7 @@ class ComparingMachine(RuleBasedStateMachine):
         self.ids: HarnessIds = HarnessIds(1_000)
         self.model: Model = Model(frozenset({ADMIN}))
         self.refuses_refunds: bool = False
+        self.steps: int = 0
         self.facts: dict[UUID, list[FactSeen]] = {}
         self.queue_numbers: dict[UUID, int] = {}
         self.ticket_numbers: dict[UUID, list[int]] = {}
@@ -172,6 +174,16 @@ class ComparingMachine(RuleBasedStateMachine):
             assert not isinstance(found, str), f"{actor} may read {booking}: {found}"
             self.check_equal(found.booking, event.seen_booking(booking, self.clock.time))
             self.check_equal(_balance(found.payments), booking.balance)
+            check_explanation(event, booking, found.explanation, self.clock.time)
+
+    @invariant()
+    def bookings_are_explained(self) -> None:
+        """One booking of each event, another one with each step, stands where it stands for the model's reasons."""
+        self.steps += 1
+        for event in self.model.events.values():
+            if event.bookings:
+                booking = event.bookings[self.steps % len(event.bookings)]
+                self.check_booking(event, booking, self.actor(event.organizer_id))
 
     def check_attendees(self, event: ModelEvent, look: EventLook) -> None:
         """Check that every booking that was ever confirmed has its tickets, with numbers from 1 that it keeps."""

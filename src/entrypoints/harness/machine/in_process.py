@@ -300,9 +300,11 @@ class InProcess(ContainerBoxOffice):
             actor = await self._acting(actor, api_key)
             booking = await self._container.read_booking()(booking_id, actor)
             payments = await self._container.list_payments()(booking_id, actor)
+            explanation = await self._container.explain_booking()(booking_id, actor)
         except Refusal as refusal:
             return refusal.code
-        return BookingLook(booking=self._result(booking), payments=[self._result(each) for each in payments])
+        seen = [self._result(each) for each in payments]
+        return BookingLook(booking=self._result(booking), payments=seen, explanation=self._result(explanation))
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """See `BoxOffice`."""

@@ -8,6 +8,7 @@ from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.queries import CustomersBooking
 from ....application.ports.accounts.staff import Colleague
 from ....domain.booking import Booking
+from ....domain.explanations.explanation import Explanation
 from ....domain.facts import Fact
 from ....domain.tickets.ticket_type import EventState
 from .box_office import (
@@ -15,6 +16,7 @@ from .box_office import (
     BookingSeen,
     CancellationSeen,
     EventSeen,
+    ExplanationSeen,
     FactSeen,
     PaymentSeen,
     StaffSeen,
@@ -35,6 +37,8 @@ def seen_of(result: Any, now: datetime) -> Any:
             seen = _booking_seen(result.booking.as_of(now))
         case Booking():
             seen = _booking_seen(result.as_of(now))
+        case Explanation():
+            seen = _explanation_seen(result)
         case EventState():
             seen = _event_seen(result, now)
         case Attendee():
@@ -70,6 +74,25 @@ def _booking_seen(booking: Booking) -> BookingSeen:
         tickets_ahead=booking.place.tickets_ahead if booking.place else None,
         expires_at=booking.expires_at,
         created_at=booking.created_at,
+    )
+
+
+def _explanation_seen(explanation: Explanation) -> ExplanationSeen:
+    since, chance = explanation.since, explanation.chance
+    return ExplanationSeen(
+        status=explanation.status.value,
+        code=explanation.code.value,
+        sentence=explanation.sentence,
+        policy=explanation.policy.value,
+        position=explanation.position,
+        tickets_ahead=explanation.tickets_ahead,
+        since={
+            "served": since.served,
+            "left": since.left,
+            "overtookYou": since.overtook,
+            "granted": since.granted,
+        },
+        chance=None if chance is None else {"percent": chance.percent, "basis": chance.basis},
     )
 
 

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from ....application.bookings.book_for_other import BookForOther, BookingForOther, Person
 from ....application.bookings.book_ticket import BookTicket
 from ....application.bookings.cancel_booking import CancelBooking, Cancellation
+from ....application.bookings.explain_booking import ExplainBooking
 from ....application.bookings.give_back_tickets import GiveBackTickets, TicketsToReturn
 from ....application.bookings.pay_booking import Bill, PayBooking
 from ....application.bookings.queries import ListBookings, ListPayments, ReadBooking
@@ -35,6 +36,7 @@ from ..schemas.bookings import (
     PaymentView,
     PersonRequest,
 )
+from ..schemas.fairness.explanations import ExplanationView
 
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
@@ -61,6 +63,7 @@ def router(
     read_booking: ReadBooking,
     pay_booking: PayBooking,
     list_payments: ListPayments,
+    explain_booking: ExplainBooking,
     clock: Clock,
     ids: Ids,
 ) -> Router:
@@ -143,6 +146,16 @@ def router(
         """Read a booking with its current place in the waiting list. For its customer, the desk and up."""
         shown = await read_booking(id_in_path(booking_id), request.user.actor)
         return Reply(BookingView.with_customer(shown, clock.now()))
+
+    @bookings.get("/bookings/{booking_id:str}/explanation", ExplanationView, ("not-allowed",))
+    async def handle_explain_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
+        """Explain why a booking stands where it stands, in a word, in a sentence and in numbers.
+
+        `since` counts what happened while it waited, from the facts of its event. The chance follows from the tickets
+        that have come back so far; who stands further back never has a higher one. For its customer, the desk and up.
+        """
+        explanation = await explain_booking(id_in_path(booking_id), request.user.actor)
+        return Reply(ExplanationView.explaining(explanation))
 
     @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
     async def handle_pay_booking(

@@ -12,7 +12,14 @@ from .....application.ports.check_ins import CheckInQueries
 from .....application.ports.errors import OutcomeUnknown, Retryable
 from .....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from .....application.ports.observability import Statistics
-from .....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
+from .....application.ports.queries import (
+    AccountQueries,
+    BookingQueries,
+    EventQueries,
+    ExplanationQueries,
+    PaymentQueries,
+    Snapshot,
+)
 from .....application.ports.repositories import (
     ErasureRepository,
     EventRepository,
@@ -39,6 +46,7 @@ class InterceptedStorage:
         self._storage = storage
         self.event_queries: EventQueries = storage.event_queries
         self.booking_queries: BookingQueries = storage.booking_queries
+        self.explanation_queries: ExplanationQueries = storage.explanation_queries
         self.payment_queries: PaymentQueries = storage.payment_queries
         self.account_queries: AccountQueries = storage.account_queries
         self.api_key_queries: ApiKeyQueries = storage.api_key_queries

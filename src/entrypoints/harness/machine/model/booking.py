@@ -72,6 +72,14 @@ class ModelBooking:
     has_tickets: bool = False
     is_suspended: bool = False
     grace_until: datetime | None = None
+    is_gift: bool = False
+    ended_by: str | None = None
+    """Who cancelled it."""
+    since: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("served", "left", "overtookYou", "granted"), 0)
+    )
+    """What happened while it waited."""
+    has_waited: bool = False
 
     @property
     def is_paid(self) -> bool:

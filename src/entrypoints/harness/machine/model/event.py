@@ -30,6 +30,8 @@ class ModelType:
     waiting_list: list[ModelBooking] = field(default_factory=list)
     overtakes: list[list[UUID]] = field(default_factory=list)
     room: Room | None = None
+    returned: int = 0
+    """The number of tickets that came back."""
 
 
 class Passing(NamedTuple):
@@ -164,6 +166,15 @@ class ModelEvent:
         if self.bound is not None and any(each in ticket_type.waiting_list for each in passed):
             ticket_type.overtakes.append([each.id for each in passed])
 
+    def count_for_others(self, booking: ModelBooking, ahead: str | None, behind: str | None) -> None:
+        """Count what a booking does for those of its type that wait: where it is ahead of them, or else not."""
+        order = self.bookings.index(booking) if booking in self.bookings and booking.status == "waitlisted" else None
+        for place, each in enumerate(self.bookings):
+            if each is not booking and each.ticket_type_id == booking.ticket_type_id and each.status == "waitlisted":
+                name = ahead if order is not None and order < place else behind
+                if name is not None:
+                    each.since[name] += 1
+
     def leave(self, ticket_type: ModelType, booking: ModelBooking) -> None:
         """Take a booking off the waiting list, and forget the overtakes that none of the others has suffered."""
         ticket_type.waiting_list.remove(booking)
@@ -232,6 +243,7 @@ class ModelEvent:
             while (first := self.first_to_serve(ticket_type)) is not None:
                 passed_over = ticket_type.waiting_list.index(first)
                 self.passings.append(Passing("BookingPromoted", first.id, passed_over, ticket_type.room))
+                self.count_for_others(first, "served", "overtookYou")
                 self.overtake(ticket_type, first)
                 self.leave(ticket_type, first)
                 self.lower_price(first, ticket_type)
@@ -265,6 +277,7 @@ class ModelEvent:
         due = [each for each in self.bookings if each.status == "held" and each.expires_at and each.expires_at <= now]
         for booking in sorted(due, key=lambda each: (each.expires_at or now, each.id)):
             booking.status, booking.payment = "expired", "none"
+            self.type_of(booking.ticket_type_id).returned += booking.quantity
             self.make_room("HoldExpired", booking)
         if due:
             self.serve(now)
@@ -287,6 +300,7 @@ class ModelEvent:
         booking.payment = "paid"
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
             if booking.status == "expired":
+                self.count_for_others(booking, None, "overtookYou")
                 self.overtake(self.type_of(booking.ticket_type_id), None)
             booking.status, booking.expires_at, booking.has_tickets = "confirmed", None, True
             return True
@@ -313,16 +327,21 @@ class ModelEvent:
         """Put a suspended booking back where it joined, or cancel it if it asks for too many tickets."""
         ticket_type = self.type_of(booking.ticket_type_id)
         if booking.quantity > ticket_type.total:
-            self.cancel(booking)
+            self.cancel(booking, "organizer")
             return
         booking.is_suspended = False
         ticket_type.waiting_list.append(booking)
         ticket_type.waiting_list.sort(key=self.bookings.index)
         self.make_room("WaitingResumed", booking)
 
-    def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
+    def cancel(self, booking: ModelBooking, by: str, fee: int = 0) -> int | None:
         """Cancel a booking, and plan and return the refund of a paid one."""
         ticket_type = self.type_of(booking.ticket_type_id)
+        booking.ended_by = by
+        if booking.status == "waitlisted":
+            self.count_for_others(booking, "left", None)
+        else:
+            ticket_type.returned += booking.quantity
         if booking in ticket_type.waiting_list:
             self.leave(ticket_type, booking)
         if not booking.is_suspended:

@@ -114,10 +114,11 @@ class Model:
             *(booking_id, customer_id, ticket_type.id, quantity, status, event.deadline_hours),
             *(event.price_of(ticket_type) if reason is None else Money(0, event.currency), now),
         )
-        booking.fee = event.fee
+        booking.fee, booking.is_gift, booking.has_waited = event.fee, reason is not None, must_wait
         if not must_wait:
             kind = "TicketsBooked" if reason is None else "TicketsGranted"
             event.passings.append(Passing(kind, booking_id, len(ticket_type.waiting_list)))
+            event.count_for_others(booking, None, "overtookYou" if reason is None else "granted")
             if reason is None:
                 event.overtake(ticket_type, None)
         event.bookings.append(booking)
@@ -160,7 +161,9 @@ class Model:
             return "already-cancelled"
         if not is_manager and self.door.has_used(event, booking):
             return "ticket-used"
-        return self._cancelled(event, booking, 0 if is_manager else _fee(booking, now), now)
+        if is_manager:
+            return self._cancelled(event, booking, "organizer", 0, now)
+        return self._cancelled(event, booking, "customer", _fee(booking, now), now)
 
     def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> CancellationSeen | str:
         """Cancel the customer's only live booking of the event."""
@@ -175,10 +178,12 @@ class Model:
             return closed
         if self.door.has_used(event, live[0]):
             return "ticket-used"
-        return self._cancelled(event, live[0], _fee(live[0], now), now)
+        return self._cancelled(event, live[0], "customer", _fee(live[0], now), now)
 
-    def _cancelled(self, event: ModelEvent, booking: ModelBooking, fee: int, now: datetime) -> CancellationSeen:
-        refund = event.cancel(booking, fee)
+    def _cancelled(
+        self, event: ModelEvent, booking: ModelBooking, by: str, fee: int, now: datetime
+    ) -> CancellationSeen:
+        refund = event.cancel(booking, by, fee)
         return CancellationSeen(
             promoted_count=event.serve(now),
             booking=event.seen_booking(booking, now),
@@ -206,7 +211,7 @@ class Model:
             if status == "completed" and booking.status == "held":
                 booking.status, booking.payment = "expired", "none"
             if booking.status in LIVE and (status == "cancelled" or (status == "completed" and _waits(booking))):
-                event.cancel(booking)
+                event.cancel(booking, "event")
         event.make_room("EventChanged")
         return self._edited(event, now)
 
@@ -352,7 +357,7 @@ class Model:
         for event, booking in sorted(ending, key=lambda pair: (pair[1].status, pair[1].id)):
             event.expire_holds(now)
             if booking.status in LIVE and not (booking.status == "confirmed" and self._is_bound(event, booking, now)):
-                self._cancelled(event, booking, _fee(booking, now), now)
+                self._cancelled(event, booking, "customer", _fee(booking, now), now)
         for event in organized:
             if event.status == "draft":
                 self.set_status(event, "cancelled", user_id, now)

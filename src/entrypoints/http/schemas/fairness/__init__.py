@@ -1,0 +1,1 @@
+"""Bodies by which customers and strangers check what the service did."""
