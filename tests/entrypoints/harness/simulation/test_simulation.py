@@ -16,6 +16,7 @@ import pytest
 
 from boxoffice.adapters.memory.repositories import MemoryEventRepository
 from boxoffice.adapters.memory.transaction import Locks
+from boxoffice.adapters.observability.process import ProcessStatistics
 from boxoffice.domain.tickets.ticket_type import TicketType
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.harness.simulation import Totals, simulate, simulate_here, simulate_many
@@ -65,6 +66,12 @@ OUTCOMES: Final = frozenset(
     }
 )
 """What clients are answered, each of it in some seeds."""
+
+
+@pytest.fixture(autouse=True)
+def without_process_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say nothing about a simulation, and to read them as often as its clock says takes a fifth of its time."""
+    monkeypatch.setattr(ProcessStatistics, "sample", lambda _: [])
 
 
 @pytest.mark.slow
