@@ -196,18 +196,20 @@ def test_clients_that_never_end_delay_the_end_for_a_while_only(migrated_sqlite_u
 
 
 @pytest.mark.parametrize(
-    "signals",
+    ("signals", "workers"),
     [
-        [signal.SIGTERM] * 4,
-        [signal.SIGTERM, *[signal.SIGINT] * 3],
-        [signal.SIGINT, signal.SIGTERM] * 500,  # A second signal may interrupt the handler of the first.
-        [signal.SIGHUP],  # a closed terminal
-        ["group"],  # Ctrl-C in a terminal
+        ([signal.SIGTERM] * 4, 1),
+        ([signal.SIGTERM, *[signal.SIGINT] * 3], 1),
+        ([signal.SIGINT, signal.SIGTERM] * 500, 2),  # A second signal may interrupt the handler of the first.
+        ([signal.SIGHUP], 1),  # a closed terminal
+        (["group"], 2),  # Ctrl-C in a terminal, which the workers get, too
     ],
     ids=["TERM again", "INT again", "a burst", "HUP", "INT to the group"],
 )
-def test_signals_end_it_in_order(migrated_sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str]) -> None:
-    with serving(migrated_sqlite_url, tmp_path, 2) as server:
+def test_signals_end_it_in_order(
+    migrated_sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str], workers: int
+) -> None:
+    with serving(migrated_sqlite_url, tmp_path, workers) as server:
         pid = server.pid
         for number in signals:
             if isinstance(number, signal.Signals):
