@@ -121,7 +121,7 @@ async def test_a_migration_that_is_killed_is_run_again(empty_url: str, times: Ca
             break
         assert process.returncode == -signal.SIGKILL, message.decode()
         kills += 1
-        statement += random.randrange(1, times(25, 3))
+        statement += random.randrange(1, times(50, 3))
     assert kills
     await upgrade(empty_url)
     await check_migrated(empty_url, *before)
