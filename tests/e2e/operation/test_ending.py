@@ -26,13 +26,6 @@ PEOPLE = 10_000
 """More customers than book during a test."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(request.getfixturevalue("migrated_sqlite_url"))
-    return str(request.getfixturevalue("migrated_mysql_url"))
-
-
 @contextmanager
 def serving(database_url: str, directory: Path, workers: int) -> Iterator[Server]:
     server = Server(database_url, directory, command=(*SERVE, "--workers", str(workers)))
@@ -127,11 +120,15 @@ async def bookings_of(database_url: str) -> set[UUID]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 5)])
+@pytest.mark.parametrize(
+    ("kind", "workers", "at_once"),
+    [("sqlite", 1, 1), ("sqlite", 2, 5), pytest.param("mysql", 2, 5, marks=pytest.mark.mysql)],
+)
 async def test_every_request_on_an_open_connection_is_answered_and_every_answer_is_true(
-    database_url: str, tmp_path: Path, workers: int, at_once: int
+    kind: str, workers: int, at_once: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """With `at_once` 5, requests are pipelined, also behind the last response, and others use new connections."""
+    database_url: str = request.getfixturevalue(f"migrated_{kind}_url")
     organizer, *customers = await enrol(database_url, PEOPLE)
     people, seen, is_loaded = iter(customers), Seen(), asyncio.Event()
     with serving(database_url, tmp_path, workers) as server:
@@ -220,13 +217,12 @@ def test_signals_end_it_in_order(
         assert not server.complaints()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_end_with_a_supervisor_that_is_killed(migrated_sqlite_url: str, tmp_path: Path, workers: int) -> None:
-    with serving(migrated_sqlite_url, tmp_path, workers) as server, ExitStack() as stack:
+def test_workers_end_with_a_supervisor_that_is_killed(migrated_sqlite_url: str, tmp_path: Path) -> None:
+    with serving(migrated_sqlite_url, tmp_path, 2) as server, ExitStack() as stack:
         ends = [os.pidfd_open(worker) for worker in server.workers()]
         for end in ends:
             stack.callback(os.close, end)
-        assert len(ends) == workers
+        assert len(ends) == 2
         os.kill(server.pid, signal.SIGKILL)
         for end in ends:
             assert wait_for([end], [], [], 60)[0]
