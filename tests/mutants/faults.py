@@ -6,6 +6,7 @@ from .api_keys import API_KEYS
 from .checking import CHECKING
 from .codes import CODES
 from .door import DOOR
+from .drawing import DRAWING
 from .erasing import ERASING
 from .explaining import EXPLAINING
 from .grants import GRANTS
@@ -3184,6 +3185,7 @@ FAULTS: Final = (
     *DOOR,
     *EXPLAINING,
     *CHECKING,
+    *DRAWING,
     *GRANTS,
     *RETURNING,
     *STAFF,

@@ -3,7 +3,9 @@
 from typing import Final
 
 from msgspec import UNSET, MsgspecError, Struct, UnsetType, json
+from msgspec.structs import replace
 
+from ...domain.log.merkle import leaf_hash
 from .refused import Refused
 
 
@@ -44,6 +46,17 @@ class Entry(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     ticket_types: list[TypeEntry] = []
     total_tickets: int | None = None
     changes: Changes = Changes()
+    draw_closes_at: str | None = None
+    draw_commitment: str | None = None
+    entered_as: int | None = None
+    last_entry: int | None = None
+    entries: int | None = None
+    root: str | None = None
+    randomness: str | None = None
+    round: int | None = None
+    signature: str | None = None
+    leaf: bytes = b""
+    """The entry's hash, which it does not say itself."""
 
 
 _DECODER: Final = json.Decoder(Entry)
@@ -55,6 +68,6 @@ def read_entry(text: bytes) -> Entry:
     Raises: Refused: not an entry.
     """
     try:
-        return _DECODER.decode(text)
+        return replace(_DECODER.decode(text), leaf=leaf_hash(text))
     except MsgspecError as error:
         raise Refused(f"an entry cannot be read: {error}") from None

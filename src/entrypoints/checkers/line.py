@@ -33,11 +33,15 @@ class Line:
         self.waiting[number] = quantity
         heappush(self._by_size.setdefault(quantity, []), number)
         if number not in self._place:
-            # Each element of a Fenwick tree has the sum of the elements below it.
-            at = len(self._counts)
-            self._place[number] = at
-            self._counts.append(self._sum(at - 1) - self._sum(at - (at & -at)))
+            self._add_place(number)
         self._count(number, 1)
+
+    def reorder(self) -> None:
+        """Put the list in the order of its queue numbers, after a draw has changed these."""
+        self._place, self._counts = {}, [0]
+        for number in sorted([*self.waiting, *self.suspended]):
+            self._add_place(number)
+            self._count(number, number in self.waiting)
 
     def leave(self, number: int) -> None:
         """Remove a waiting booking, and forget the overtakes that none of the others suffered."""
@@ -79,6 +83,12 @@ class Line:
         while numbers and self.waiting.get(numbers[0]) != size:
             heappop(numbers)
         return numbers[0] if numbers else None
+
+    def _add_place(self, number: int) -> None:
+        # Each element of a Fenwick tree has the sum of the elements below it.
+        at = len(self._counts)
+        self._place[number] = at
+        self._counts.append(self._sum(at - 1) - self._sum(at - (at & -at)))
 
     def _sum(self, at: int) -> int:
         total = 0

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
+from .drawn_line import DrawnLine
 from .entry import Entry
 from .line import TAKING, Line
 from .refused import Refused
@@ -84,7 +85,7 @@ class Replay:
         self._status = ""
         self._policy = ""
         self._bound: int | None = None
-        self._is_line = True
+        self._draw = DrawnLine(self._find, self._caveats.append)
         self._last_number = 0
         self._run = 0
         self._settling = 0
@@ -103,6 +104,7 @@ class Replay:
             "HoldExpired": self._lapsed,
             "PaymentTaken": self._was_paid,
             "TicketTypeChanged": self._type_changed,
+            "PlaceDrawn": self._was_placed,
         }
 
     @property
@@ -124,6 +126,8 @@ class Replay:
             self._find("gap", "the log does not begin with the event")
         elif entry.kind == "EventChanged":
             self._event_changed(entry)
+        elif entry.kind == "DrawHeld":
+            self._was_drawn(entry)
         elif entry.kind == "TicketTypeAdded":
             self._add_type(entry.ticket_type_id, entry.total_tickets)
         else:
@@ -171,7 +175,7 @@ class Replay:
             return
         self._status = entry.status or ""
         self._policy, self._bound = entry.waiting_list_policy or "", entry.max_overtakes
-        self._is_line = entry.admission in {None, "line"}
+        self._draw.begins(entry)
         if self._policy not in {"strict", "fill"} or self._status not in {"draft", "on_sale"}:
             self._find("broken", "it does not say by which policy the line is served")
         for each in entry.ticket_types:
@@ -229,7 +233,9 @@ class Replay:
     def _newcomer_takes(self, line: Line) -> None:
         """Check that nobody who waits could have had the tickets, and count the overtake."""
         self._check_on_sale()
-        if not self._is_line or not line.waiting:
+        if not self._draw.is_drawn:
+            self._find("draw", "somebody got tickets before every entry of the draw had its place")
+        if not line.waiting:
             return
         if self._policy == "strict":
             self._find("overtaken", f"a newcomer got tickets while {len(line.waiting)} bookings waited")
@@ -249,8 +255,9 @@ class Replay:
     def _waits(self, entry: Entry, line: Line) -> None:
         self._check_on_sale()
         number = entry.queue_number
-        if number != self._last_number + 1:
-            self._find("reordered", f"its queue number is {number}, and the one before was {self._last_number}")
+        expected = self._draw.next_number(entry, self._last_number)
+        if number != expected:
+            self._find("reordered", f"its queue number is {number}, and the one before was {expected - 1}")
         if number is None or number <= self._last_number:
             return
         self._last_number = number
@@ -264,8 +271,9 @@ class Replay:
             return
         if self._status != "on_sale":
             self._find("policy", f"the line was served while the event was {self._status}")
-        if self._is_line:
-            self._check_order(entry, line, number, quantity)
+        if not self._draw.is_drawn:
+            self._find("draw", f"number {number} was served before every entry of the draw had its place")
+        self._check_order(entry, line, number, quantity)
         line.leave(number)
         self._promoted += 1
         if entry.status not in TAKING:
@@ -303,6 +311,8 @@ class Replay:
 
     def _leaves(self, entry: Entry, line: Line) -> None:
         number = entry.queue_number
+        if entry.kind != "WaitingSuspended":
+            self._draw.leaves(entry)
         if number in line.suspended:
             del line.suspended[number]
         elif number is not None and line.waiting.get(number) == entry.quantity:
@@ -340,6 +350,24 @@ class Replay:
             return
         line.join(number, _quantity(entry))
 
+    def _was_drawn(self, entry: Entry) -> None:
+        self._causes[-1] = _FOR_ALL
+        self._last_number = self._draw.held(entry, self._last_number, self._lines.values())
+        self._begin_to_serve(entry)
+
+    def _was_placed(self, entry: Entry, line: Line) -> None:
+        self._draw.placed(entry, line)
+        self._begin_to_serve(entry)
+
+    def _begin_to_serve(self, entry: Entry) -> None:
+        """Expect that the lines are served, once every entry of the draw has its place: soon, in steps."""
+        if self._draw.is_drawn:
+            self._settling = LONGEST_SETTLEMENT
+            for ticket_type_id, line in self._lines.items():
+                line.reorder()
+                self._idle[ticket_type_id] = _Idle(self._draw.held_by, entry.at, has_not_begun=False)
+                self._note_idle(ticket_type_id, line)
+
     def _lapsed(self, entry: Entry, line: Line) -> None:
         self._can_cause(entry)
         if not line.give_back("held", _quantity(entry)):
@@ -362,7 +390,7 @@ class Replay:
     # Tickets that somebody who waits could have
 
     def _note_idle(self, ticket_type_id: str, line: Line) -> None:
-        if not self._is_line or self._status != "on_sale" or not self._is_owed(line):
+        if not self._draw.is_drawn or self._status != "on_sale" or not self._is_owed(line):
             self._idle.pop(ticket_type_id, None)
         elif ticket_type_id not in self._idle:
             entry = self._entry
