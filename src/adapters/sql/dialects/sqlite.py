@@ -1,5 +1,6 @@
 """SQLite: one writer at a time for the whole file, which several processes may share."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,12 @@ LISTS_AT_ONCE = 4
 """Maximum concurrent lists and searches of one process."""
 
 MIGRATION_WAIT_SECONDS = 300
+
+PURGE_SECONDS = 3
+"""Longest wait for readers, before the write-ahead log is emptied. A list may read for two seconds."""
+
+PURGE_PAUSE = 0.02
+"""Seconds between two attempts, during which others write."""
 
 MIN_FREE_BYTES = 1 << 20
 """Free bytes on the disk below which a batch may fail, although a small write may still fit into the log."""
@@ -139,8 +146,12 @@ class SQLiteDialect:
             raise Unavailable("The disk is full: make room where the database's file is.")
 
     async def purge(self, connection: AsyncConnection) -> None:
-        """Empty the write-ahead log, which contains earlier versions of pages, unless somebody reads it now."""
-        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Empty the write-ahead log, which contains earlier versions of pages. Wait for those who read it now."""
+        ends_at = monotonic() + PURGE_SECONDS
+        while (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one():
+            if monotonic() > ends_at:
+                break
+            await asyncio.sleep(PURGE_PAUSE)
 
     @asynccontextmanager
     async def migration_lock(self, connection: AsyncConnection) -> AsyncIterator[None]:
