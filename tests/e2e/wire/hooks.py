@@ -29,7 +29,7 @@ _API_KEYS: Final[list[str]] = []
 _STAFF: Final[list[tuple[str, str]]] = []
 """Ids of events, each with that of someone who works for it."""
 _NUMBERS: Final = count()
-_DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt": 20}
+_DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt": 20, "drawClosesAt": 10}
 """When what is right lies, in days from now."""
 
 BEYOND_A_SCHEMA: Final = re.compile(
@@ -53,6 +53,8 @@ BEYOND_A_SCHEMA: Final = re.compile(
     "|must contain a new name, or the current password with a new password or address"
     "|is needed for a new password or address"
     "|must be an https:// address"  # for tests of one's own a setting allows http://
+    "|is needed for a draw|needs a draw|must be after the closing of the draw"
+    "|must not be off for a draw, which is made from it|must be on for a draw, whose entries wait"
     "|is needed, because the event has several ticket types|belongs to a ticket type, because the event has several"
 )
 """Why a request that fits the schema may still be a 400."""
