@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from boxoffice.application.ports.observability import Backlog, Verified, WaitingListLength
+from boxoffice.domain.explanations.chance_record import NO_BANDS, Band
 
 from .storage_driver import NOW, StorageDriver, new_id
 from .test_links import add as add_link
@@ -26,9 +27,13 @@ async def test_the_longest_waiting_lists_come_first(driver: StorageDriver) -> No
 async def test_the_last_note_of_a_verification_counts(driver: StorageDriver) -> None:
     figures = driver.storage.statistics
     assert await figures.verified() == []
-    await figures.note_verified([Verified(8, 0, NOW), Verified(1, 3, NOW), Verified(5, 0, NOW)])
+    assert list(await figures.chances()) == []
+    await figures.note_verified([Verified(8, 0, NOW), Verified(1, 3, NOW), Verified(5, 0, NOW)], NO_BANDS)
     assert await figures.verified() == [Verified(1, 3, NOW), Verified(5, 0, NOW), Verified(8, 0, NOW)]
-    await figures.note_verified([Verified(1, 0, NOW + MICROSECOND)])
+    assert list(await figures.chances()) == list(NO_BANDS)
+    bands = [Band(0, 3, 1), Band(90, 2, 2)]
+    await figures.note_verified([Verified(1, 0, NOW + MICROSECOND)], bands)
+    assert list(await figures.chances()) == bands
     assert await figures.verified() == [Verified(1, 0, NOW + MICROSECOND)]
 
 

@@ -144,4 +144,26 @@ EXPLAINING: Final = (
         ),
         ("tests/application/bookings/test_explain_booking.py",),
     ),
+    Fault(
+        "Who was never served counts as a chance that was right",
+        (
+            Change(
+                "domain/explanations/chance_record.py",
+                "            self._served[percent // BAND] += was_served\n",
+                "            self._served[percent // BAND] += 1\n",
+            ),
+        ),
+        ("tests/domain/test_chance_record.py",),
+    ),
+    Fault(
+        "Chances are recorded for a place further ahead",
+        (
+            Change(
+                "domain/explanations/chance_record.py",
+                "wanted - counts.available, returned, fact.occurred_at)",
+                "wanted - counts.available - 1, returned, fact.occurred_at)",
+            ),
+        ),
+        ("tests/domain/test_chance_record.py",),
+    ),
 )

@@ -10,6 +10,7 @@ from ...application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from ...domain.explanations.chance_record import Band
 from ...domain.payment import Need, need_of, needed_since
 from .notifications.repositories import pending_deliveries
 from .queries import all_payments
@@ -23,6 +24,7 @@ class MemoryStatistics:
         self._tables = tables
         self._before_read = before_read
         self._verified: list[Verified] = []
+        self._chances: Sequence[Band] = ()
 
     async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
         """See the port."""
@@ -70,10 +72,16 @@ class MemoryStatistics:
                 due[need].append(needed_since(payment))
         return {need: Backlog(len(since[:MOST_COUNTED]), min(since, default=None)) for need, since in due.items()}
 
-    async def note_verified(self, verified: Sequence[Verified]) -> None:
+    async def chances(self) -> Sequence[Band]:
+        """See the port."""
+        await self._before_read()
+        return self._chances
+
+    async def note_verified(self, verified: Sequence[Verified], bands: Sequence[Band]) -> None:
         """See the port."""
         await self._before_read()
         self._verified = sorted(verified, key=lambda each: each.promise)
+        self._chances = tuple(bands)
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
         """Return nothing: there are no connections."""

@@ -114,6 +114,12 @@ REACHABLE: Final = _gauge("database_reachable", "1 if the database answered the 
 KEPT: Final = _gauge("promise_kept", "1 if the last verification found the promise kept, else 0.", "promise")
 BREACHES: Final = _gauge("promise_breaches", "Breaches found by the last verification.", "promise")
 VERIFIED: Final = _gauge("promise_verified_timestamp_seconds", "Time of the last verification.", "promise")
+CHANCES: Final = _gauge(
+    "chances_told",
+    "Chances from a percentage on that waiting bookings had, and that were decided when last verified.",
+    "percent",
+)
+CHANCES_RIGHT: Final = _gauge("chances_served", "Those of them whose booking was served.", "percent")
 BACKLOG: Final = _gauge(
     "backlog",
     "Notifications that are due, by kind. Webhooks: pairs of a webhook and an event.",
@@ -160,6 +166,8 @@ METRICS: Final = {
         KEPT,
         BREACHES,
         VERIFIED,
+        CHANCES,
+        CHANCES_RIGHT,
         BACKLOG,
         BACKLOG_AGE,
         DUE,

@@ -28,6 +28,7 @@ from ...application.ports.observability import (
     WaitingListLength,
 )
 from ...domain.booking import Booking, BookingStatus
+from ...domain.explanations.chance_record import Band
 from ...domain.facts import PaymentDisputed, PaymentFailed, PaymentRefunded, PaymentTaken, RefundFailed
 from ...domain.inventory import Change, Decision
 from ...domain.refusals import Refusal
@@ -80,6 +81,7 @@ class _Statistics(Struct, frozen=True):
     until: float
     waiting_lists: Sequence[WaitingListLength] = ()
     verified: Sequence[Verified] = ()
+    chances: Sequence[Band] = ()
     backlogs: Mapping[str, tuple[int, float]] = {}
     """The number per kind, and the seconds since the oldest is due."""
     payments_due: Mapping[str, tuple[int, float]] = {}
@@ -247,11 +249,12 @@ class Metrics:
                 async with asyncio.timeout(PATIENCE):
                     waiting_lists = await self._statistics.longest_waiting_lists(MOST_WAITING_LISTS)
                     verified = await self._statistics.verified()
+                    chances = await self._statistics.chances()
             except (StorageFailure, TimeoutError):
                 return _Statistics(until, is_reachable=False)
             backlogs = await self._counted(self._statistics.backlogs)
             payments_due = await self._counted(self._statistics.payments_due)
-            self._cached = _Statistics(until, waiting_lists, verified, backlogs, payments_due)
+            self._cached = _Statistics(until, waiting_lists, verified, chances, backlogs, payments_due)
             return self._cached
 
     @staticmethod
@@ -275,6 +278,8 @@ class Metrics:
         values[catalog.BACKLOG_AGE.name] = {(kind,): (age,) for kind, (_, age) in statistics.backlogs.items()}
         values[catalog.DUE.name] = {(need,): (number,) for need, (number, _) in statistics.payments_due.items()}
         values[catalog.DUE_AGE.name] = {(need,): (age,) for need, (_, age) in statistics.payments_due.items()}
+        values[catalog.CHANCES.name] = {(str(each.percent),): (each.told,) for each in statistics.chances}
+        values[catalog.CHANCES_RIGHT.name] = {(str(each.percent),): (each.served,) for each in statistics.chances}
         for name, value_of in (
             (catalog.KEPT.name, lambda each: float(not each.breaches)),
             (catalog.BREACHES.name, lambda each: each.breaches),

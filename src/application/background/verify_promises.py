@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ...domain.balance import broken_balances
 from ...domain.booking import Booking
+from ...domain.explanations.chance_record import NO_BANDS, Band, ChanceRecord, added
 from ...domain.facts import Fact
 from ...domain.replay.booking_replay import replay_booking
 from ...domain.replay.event_replay import Breach, EventReplay
@@ -50,6 +51,8 @@ class Verdict(Struct, frozen=True):
     bookings: int
     facts: int
     breaches: list[Breach]
+    chances: tuple[Band, ...] = NO_BANDS
+    """How often the chances of waiting bookings were right, of those that have been decided."""
 
     def of(self, promise: int) -> list[Breach]:
         """Return the breaches of one promise."""
@@ -96,7 +99,7 @@ class NoteVerdict:
         """Replace the stored verdict. Raises: the failures of `errors`."""
         now = self._clock.now()
         await self._storage.statistics.note_verified(
-            [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES]
+            [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES], verdict.chances
         )
 
 
@@ -109,9 +112,10 @@ class _Check:
         self._bookings = 0
         self._facts = 0
         self._breaches: list[Breach] = []
+        self._chances = NO_BANDS
 
     def verdict(self) -> Verdict:
-        return Verdict(self._events, self._bookings, self._facts, self._breaches)
+        return Verdict(self._events, self._bookings, self._facts, self._breaches, self._chances)
 
     async def events(self) -> None:
         last: UUID | None = None
@@ -158,12 +162,13 @@ class _Check:
 
     async def _check_history(self, state: EventState) -> None:
         event = state.event
-        replay = EventReplay(event.id, event.numbered_to)
+        replay, chances = EventReplay(event.id, event.numbered_to), ChanceRecord()
         stored = self._ticket_numbers_of(event.id)
         are_equal = True
         async for fact in self._facts_of(event.id):
             self._facts += 1
             number = replay.apply(fact)
+            chances.follow(fact, replay.ticket_types)
             # After the first difference all others would differ too.
             if number is not None and are_equal:
                 are_equal = (number, fact.booking_id) == await anext(stored, None)
@@ -173,6 +178,7 @@ class _Check:
             self._breach(7, f"event {event.id}: booking {stray[1]} has tickets, its facts say otherwise")
         replay.compare(state)
         self._breaches.extend(replay.breaches)
+        self._chances = added(self._chances, chances.bands(self._now))
 
     async def _ticket_numbers_of(self, event_id: UUID) -> AsyncIterator[tuple[int, UUID]]:
         last = 0

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ...domain.explanations.chance_record import Band
 from ...domain.inventory import Decision
 from ...domain.payment import Need
 
@@ -161,7 +162,10 @@ class Statistics(Protocol):
         Raises: Unavailable.
         """
 
-    async def note_verified(self, verified: Sequence[Verified]) -> None:
+    async def chances(self) -> Sequence[Band]:
+        """Return how often chances were right, by the last stored verdict. Raises: Unavailable."""
+
+    async def note_verified(self, verified: Sequence[Verified], bands: Sequence[Band]) -> None:
         """Replace the stored verdict. Raises: the failures of `errors`."""
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:

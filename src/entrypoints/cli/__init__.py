@@ -138,7 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Check the promises over the whole database, beside live traffic, and print each result.",
     )
     _add_json(verifying, "print the result as one JSON object")
-    verifying.set_defaults(command=lambda settings, options: verify(settings, as_json=options.json))
+    verifying.add_argument(
+        "--chances", action="store_true", help="also print how often the chances of waiting bookings were right"
+    )
+    verifying.set_defaults(
+        command=lambda settings, options: verify(settings, as_json=options.json, shows_chances=options.chances)
+    )
     _add_check_draw(commands)
     _add_secret(commands)
     _add_completion(commands)

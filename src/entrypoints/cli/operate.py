@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ...application.background.sweep import Swept
 from ...application.background.verify_promises import PROMISES, Verdict
 from ...application.ports.errors import StorageFailure, Unavailable
+from ...domain.explanations.chance_record import BAND, Band
 from ...domain.payment import Need
 from ...domain.user import Role, User
 from ...domain.values.money import Money
@@ -266,6 +267,7 @@ class Report(Struct, frozen=True):
     bookings: int
     facts: int
     promises: list[CheckedPromise]
+    chances: list[Band]
 
     @classmethod
     def of(cls, verdict: Verdict) -> "Report":
@@ -274,11 +276,16 @@ class Report(Struct, frozen=True):
         promises = [
             CheckedPromise(number, PROMISES[number], not breaches, breaches) for number, breaches in found.items()
         ]
-        return cls(not verdict.breaches, verdict.events, verdict.bookings, verdict.facts, promises)
+        return cls(
+            not verdict.breaches, verdict.events, verdict.bookings, verdict.facts, promises, list(verdict.chances)
+        )
 
 
-def verify(settings: Settings, *, as_json: bool = False) -> int:
-    """Check the promises and print the result of each. Raises: SettingsError, Unavailable."""
+def verify(settings: Settings, *, as_json: bool = False, shows_chances: bool = False) -> int:
+    """Check the promises and print the result of each; with `shows_chances` also how often chances were right.
+
+    Raises: SettingsError, Unavailable.
+    """
 
     async def run() -> Verdict:
         async with _existing(settings) as container:
@@ -299,8 +306,16 @@ def verify(settings: Settings, *, as_json: bool = False) -> int:
         print(f"{'BROKEN' if breaches else 'holds '} promise {promise}: {sentence}")
         for breach in breaches:
             print(f"         {breach.what}")
+    for band in verdict.chances if shows_chances else ():
+        print(of_band(band))
     print(_checked(verdict))
     return 1 if verdict.breaches else 0
+
+
+def of_band(band: Band) -> str:
+    """Return in words how often the chances of a band were right."""
+    share = f"{100 * band.served / band.told:3.0f} % of {band.told} bookings were served" if band.told else "nobody yet"
+    return f"chances of {band.percent:2} to {band.percent + BAND - 1:2} %: {share}"
 
 
 def _checked(verdict: Verdict) -> str:

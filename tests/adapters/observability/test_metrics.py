@@ -22,6 +22,7 @@ from boxoffice.application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from boxoffice.domain.explanations.chance_record import Band
 from boxoffice.domain.payment import Need
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, CLEO, FakeApp
@@ -38,6 +39,7 @@ class SomeFigures:
             Verified(1, 0, datetime(2030, 1, 1, tzinfo=UTC)),
             Verified(7, 2, datetime(2030, 1, 2, tzinfo=UTC)),
         ]
+        self.bands: Sequence[Band] = [Band(0, 4, 1), Band(90, 2, 2)]
         self.pools = {"writing": ConnectionsInUse(1, 4)}
         self.failure: Exception | None = None
         self.asked = 0
@@ -61,8 +63,11 @@ class SomeFigures:
     async def verified(self) -> list[Verified]:
         return self.promises
 
-    async def note_verified(self, verified: Sequence[Verified]) -> None:
-        self.promises = list(verified)
+    async def chances(self) -> Sequence[Band]:
+        return self.bands
+
+    async def note_verified(self, verified: Sequence[Verified], bands: Sequence[Band]) -> None:
+        self.promises, self.bands = list(verified), bands
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
         return self.pools
@@ -186,6 +191,9 @@ async def test_what_the_database_knows(metrics: Metrics, figures: SomeFigures) -
     assert samples["boxoffice_promise_kept{promise=1}"] == 1
     assert samples["boxoffice_promise_kept{promise=7}"] == 0
     assert samples["boxoffice_promise_breaches{promise=7}"] == 2
+    assert samples["boxoffice_chances_told{percent=0}"] == 4
+    assert samples["boxoffice_chances_served{percent=0}"] == 1
+    assert samples["boxoffice_chances_served{percent=90}"] == 2
     assert (
         samples["boxoffice_promise_verified_timestamp_seconds{promise=1}"]
         == figures.promises[0].verified_at.timestamp()

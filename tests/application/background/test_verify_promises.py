@@ -8,13 +8,15 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.background.verify_promises import PROMISES, Verdict, VerifyPromises
+from boxoffice.application.background.verify_promises import PROMISES, NoteVerdict, Verdict, VerifyPromises
 from boxoffice.application.ports.errors import Retryable, Unavailable
 from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.queries import Snapshot
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import EventStatus
+from boxoffice.domain.explanations.chance import LEAST_BASIS
+from boxoffice.domain.explanations.chance_record import NO_BANDS, Band
 from boxoffice.domain.payment import ChargeStatus, PaymentKind
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, User
@@ -43,6 +45,21 @@ async def busy_app(policy: str = "strict") -> FakeApp:
     await app.cancel(first)
     await app.book(event_id, CLEO, 2, stalls)
     return app
+
+
+async def test_it_is_told_how_often_chances_were_right() -> None:
+    app = FakeApp()
+    event_id = await app.event(1, starts_at=NOW + timedelta(days=30))
+    for _ in range(LEAST_BASIS):
+        await app.cancel(await app.book(event_id, Actor(app.ids.new())))
+    holder = await app.book(event_id, ANA)
+    app.clock.time += timedelta(days=1)
+    await app.book(event_id, BEN)
+    assert (await verdict(app)).chances == NO_BANDS
+    await app.cancel(holder)
+    assert (await verdict(app)).chances[-1] == Band(90, 1, 1)
+    await NoteVerdict(app.storage, app.clock)(await verdict(app))
+    assert list(await app.storage.statistics.chances()) == [*NO_BANDS[:-1], Band(90, 1, 1)]
 
 
 async def test_a_correct_history_breaks_no_promise(monkeypatch: pytest.MonkeyPatch) -> None:

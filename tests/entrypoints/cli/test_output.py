@@ -20,12 +20,13 @@ from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import Initialize, general_admission
 from boxoffice.domain.event import EventDetails
+from boxoffice.domain.explanations.chance_record import Band
 from boxoffice.domain.payment import Payment, PaymentMethod
 from boxoffice.domain.replay.event_replay import Breach
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.cli import main
-from boxoffice.entrypoints.cli.operate import Report
+from boxoffice.entrypoints.cli.operate import Report, of_band
 from boxoffice.entrypoints.cli.progress import ProgressLine
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
@@ -68,6 +69,17 @@ def test_verify_says_in_json_what_it_found(printed: Run) -> None:
     assert report | {"holds": True, "events": 0, "bookings": 0, "facts": 0} == report
     assert [each["number"] for each in report["promises"]] == [1, 3, 4, 5, 6, 7, 8, 10]
     assert all(each["holds"] and each["promise"] and each["breaches"] == [] for each in report["promises"])
+
+
+def test_verify_says_how_often_chances_were_right(printed: Run) -> None:
+    printed("migrate")
+    assert "chances" not in printed("verify")
+    lines = printed("verify", "--chances").splitlines()
+    assert lines[-11:-9] == ["chances of  0 to  9 %: nobody yet", "chances of 10 to 19 %: nobody yet"]
+    band = Band(90, 3, 2)
+    (told,) = Report.of(Verdict(1, 2, 3, [], (band,))).chances
+    assert told == band
+    assert of_band(band) == "chances of 90 to 99 %:  67 % of 3 bookings were served"
 
 
 def test_a_broken_promise_is_reported_in_json() -> None:

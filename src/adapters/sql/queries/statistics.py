@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import Executable, and_, bindparam, delete, func, select, union_all
 from sqlalchemy.pool import QueuePool
 
@@ -14,12 +15,23 @@ from ....application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from ....domain.explanations.chance_record import Band
 from ....domain.payment import OVERDUE, Need
 from ..bulk.insert import BulkInsert
 from ..dialects.dialect import SqlDialect
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Transaction, read
-from ..schema.tables import account_links, events, facts, mails, payments, ticket_types, verifications, webhook_cursors
+from ..schema.tables import (
+    account_links,
+    chances,
+    events,
+    facts,
+    mails,
+    payments,
+    ticket_types,
+    verifications,
+    webhook_cursors,
+)
 from ..schema.types import Moment
 from .notifications import delivered_seq, select_pending
 from .payments import select_needing
@@ -67,6 +79,9 @@ _PAYMENTS_DUE = {need: _count_needing(need) for need in Need}
 _VERIFIED = select(verifications.c.promise, verifications.c.breaches, verifications.c.verified_at).order_by(
     verifications.c.promise
 )
+_CHANCES = select(chances.c.percent, chances.c.told, chances.c.served).order_by(chances.c.percent)
+_DELETE_CHANCES = delete(chances)
+_ADD_CHANCES = BulkInsert(chances)
 _DELETE_VERIFIED = delete(verifications)
 _ADD_VERIFIED = BulkInsert(verifications)
 
@@ -91,6 +106,10 @@ class SqlStatistics:
         """See the port. One statement."""
         return [Verified(*row) for row in await read(self._reading, self._dialect.classify, _VERIFIED, {})]
 
+    async def chances(self) -> list[Band]:
+        """See the port. One statement."""
+        return [Band(*row) for row in await read(self._reading, self._dialect.classify, _CHANCES, {})]
+
     async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
         """See the port. A statement each; that of webhooks scans the events of organizers with webhooks."""
         found = {}
@@ -108,7 +127,7 @@ class SqlStatistics:
             found[need] = Backlog(number, since)
         return found
 
-    async def note_verified(self, verified: Sequence[Verified]) -> None:
+    async def note_verified(self, verified: Sequence[Verified], bands: Sequence[Band]) -> None:
         """See the port."""
         rows: list[dict[str, Any]] = [
             {"promise": each.promise, "breaches": each.breaches, "verified_at": each.verified_at} for each in verified
@@ -116,6 +135,8 @@ class SqlStatistics:
         async with Transaction(self._writing, self._dialect.classify, *self._dialect.opening) as transaction:
             await transaction.change(_DELETE_VERIFIED, {})
             await transaction.insert(_ADD_VERIFIED, rows)
+            await transaction.change(_DELETE_CHANCES, {})
+            await transaction.insert(_ADD_CHANCES, [asdict(each) for each in bands])
             await transaction.commit()
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:

@@ -18,7 +18,7 @@ from .door import check_ins
 from .events import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
-from .operations import code_keys, leases, login_failures, request_counts, stored_responses, verifications
+from .operations import chances, code_keys, leases, login_failures, request_counts, stored_responses, verifications
 
 __all__ = [
     "account_claims",
@@ -27,6 +27,7 @@ __all__ = [
     "announcements",
     "api_keys",
     "bookings",
+    "chances",
     "check_ins",
     "code_keys",
     "erasures",

@@ -61,6 +61,16 @@ code_keys: Table = Table(
     **OPTIONS,
 )
 
+# How often the chances of waiting bookings were right, by bands, when the promises were last verified.
+chances: Table = Table(
+    "chances",
+    metadata,
+    Column("percent", Integer(), primary_key=True, autoincrement=False),
+    Column("told", Integer(), nullable=False),
+    Column("served", Integer(), nullable=False),
+    **OPTIONS,
+)
+
 # The result of the last verification of each promise.
 verifications: Table = Table(
     "verifications",
