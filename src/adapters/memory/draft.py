@@ -13,7 +13,7 @@ from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, Overlo
 from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...application.ports.ticket_codes import CodeKey
-from ...domain.booking import Booking, BookingStatus
+from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.decisions.erase import Erasure
 from ...domain.decisions.staff import StaffMember
 from ...domain.event import MOST_LIVE_EVENTS, Event
@@ -117,6 +117,15 @@ class Draft(Struct):
     def sizes(self, ticket_type_id: UUID) -> list[int]:
         """Return the quantities of the bookings on a waiting list."""
         return [booking.quantity for booking in self._waiting(ticket_type_id)]
+
+    def place(self, booking: Booking) -> Place | None:
+        """Return the place of a booking on its waiting list, if it is there."""
+        ahead = 0
+        for position, each in enumerate(self._waiting(booking.ticket_type_id), 1):
+            if each.id == booking.id:
+                return Place(position, ahead)
+            ahead += each.quantity
+        return None
 
     def closing(self, query: ClosingQuery) -> tuple[Booking, ...]:
         """Return live bookings of a closed event."""

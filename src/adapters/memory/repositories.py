@@ -27,7 +27,7 @@ from ...application.ports.repositories import (
     is_lease_active,
 )
 from ...application.ports.security import RefreshDigests
-from ...domain.booking import Booking
+from ...domain.booking import Booking, Place
 from ...domain.decisions.erase import Erasure
 from ...domain.event import Event
 from ...domain.facts import Fact
@@ -152,6 +152,11 @@ class MemoryEventRepository:
                 if sizes:
                     found.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(min(sizes), max(sizes))
         return found
+
+    async def place(self, booking: Booking) -> Place | None:
+        """See the port."""
+        await self._transaction.reach(Step.LOAD)
+        return self._transaction.draft.place(booking)
 
     async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:  # noqa: ARG002 (the port's)
         """See the port."""

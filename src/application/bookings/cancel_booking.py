@@ -62,4 +62,4 @@ class CancelBooking:
 
 def cancellation_of(result: CommandResult[Cancelled]) -> Cancellation:
     """Return the cancellation that a result of the turnstile tells of."""
-    return Cancellation(result.outcome.booking, result.promoted, result.outcome.refund)
+    return Cancellation(result.booking or result.outcome.booking, result.promoted, result.outcome.refund)

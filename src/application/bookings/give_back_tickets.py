@@ -37,7 +37,7 @@ class GiveBackTickets:
     async def __call__(
         self, part: TicketsToReturn, actor: Actor, idempotent: IdempotentRequest[Cancellation] | None = None
     ) -> Cancellation:
-        """Return the smaller booking.
+        """Return the smaller booking, with its place if it still waits.
 
         Raises: NotFound, what `return_tickets` refuses, Unavailable; with `idempotent` also Replayed,
         IdempotencyKeyReused.
@@ -51,6 +51,13 @@ class GiveBackTickets:
             ticket_ids=None if part.ticket_ids is None else tuple(part.ticket_ids),
             refund_id=self._ids.new(),
         )
-        needs = LoadSpec(event_id=owner.event_id, booking_id=part.booking_id, settles=True, payments=True, tickets=True)
+        needs = LoadSpec(
+            event_id=owner.event_id,
+            booking_id=part.booking_id,
+            settles=True,
+            payments=True,
+            tickets=True,
+            shows=True,
+        )
         request = idempotent.bind(cancellation_of) if idempotent else None
         return cancellation_of(await self._turnstile.admit(command, needs, return_tickets, request))

@@ -23,6 +23,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
     `whole`: the decision may change the customer's live bookings, so they are also loaded as `bookings`. `settles`: it
     may free tickets, so the heads of the waiting lists are loaded. `sizes`: so are the smallest and largest waiting
     quantities. `payments`: so are the payments of the booking. `tickets`: so are its tickets that have rows.
+    `shows`: the result has the booking with its place, after all steps of settling.
     `door` is what a command of the door needs; it needs nothing else.
     """
 
@@ -34,6 +35,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
     sizes: bool = False
     payments: bool = False
     tickets: bool = False
+    shows: bool = False
     door: DoorSpec | None = None
 
 

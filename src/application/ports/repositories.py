@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.booking import Booking
+from ...domain.booking import Booking, Place
 from ...domain.decisions.erase import Erasure
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
@@ -64,6 +64,9 @@ class EventRepository(Protocol):
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """Return the sizes of each waiting list that is not empty, by event and ticket type, as saved so far."""
+
+    async def place(self, booking: Booking) -> Place | None:
+        """Return the place of a booking of a locked event on its waiting list, as saved so far; None: it is on none."""
 
     async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:
         """Record decisions in order, atomically with the unit of work. May be called repeatedly.

@@ -114,7 +114,7 @@ class Batch:
                 if entry.record_also is not None and isinstance(result, CommandResult):
                     await entry.record_also(unit_of_work)
                 if spec is not None and spec.settles and isinstance(result, CommandResult):
-                    result = await self._settle_further(storage, result, now)
+                    result = await self._settle_for(storage, spec, result, now)
                 self._store(entry, result, now)
             self.results.append((entry, result))
         await self._flush(storage)
@@ -230,6 +230,19 @@ class Batch:
             if self._allowance is not None:
                 size = STORED_RESPONSE_OVERHEAD + len(stored.response.payload)
                 self._allowance.use(stored.key.user_id, size, now)
+
+    async def _settle_for(
+        self, storage: EventRepository, spec: LoadSpec, result: CommandResult[Any], now: datetime
+    ) -> CommandResult[Any]:
+        """Continue settling after a command, and add its booking as it then is where the command shows it."""
+        result = await self._settle_further(storage, result, now)
+        if not spec.shows or spec.booking_id is None:
+            return result
+        booking = self._views[spec.event_id.int].bookings[spec.booking_id.int]
+        if booking.is_waiting:
+            await self._flush(storage)
+            booking = replace(booking, place=await storage.place(booking))
+        return replace(result, booking=booking)
 
     async def _settle_further(
         self, storage: EventRepository, result: CommandResult[Any], now: datetime

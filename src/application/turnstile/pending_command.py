@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ...domain.booking import Booking
 from ...domain.inventory import Decision, Inventory
 from ...domain.refusals import NotFound
 from ..ports.errors import StorageFailure
@@ -27,12 +28,16 @@ Decide = Callable[[Any, datetime], Decision[Any]]
 
 
 class CommandResult(Struct, Generic[Outcome], frozen=True, gc=False):
-    """The outcome of a command, the inventory after it, and the numbers of changed and promoted bookings."""
+    """The outcome of a command, the inventory after it, and the numbers of changed and promoted bookings.
+
+    `booking` is the one that the command names, with its place, where the command `shows` it.
+    """
 
     outcome: Outcome
     inventory: Inventory
     moved: int
     promoted: int
+    booking: Booking | None = None
 
 
 def outcome(result: CommandResult[Outcome]) -> Outcome:

@@ -7,11 +7,12 @@ import pytest
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.give_back_tickets import TicketsToReturn
 from boxoffice.application.ports.idempotency import Replayed
-from boxoffice.domain.booking import Booking
+from boxoffice.domain.booking import Booking, Place
+from boxoffice.domain.event import WaitingListPolicy
 from boxoffice.domain.refusals import ExceedsBooking, NotFound, Refusal
 from boxoffice.domain.tickets.ticket import ticket_id
 from boxoffice.domain.user import Actor
-from tests.application.fake_app import ANA, BEN, FakeApp, once
+from tests.application.fake_app import ANA, BEN, CLEO, FakeApp, customer, once
 
 
 async def test_many_at_once_give_back_exactly_what_there_is() -> None:
@@ -56,3 +57,32 @@ async def test_only_who_may_cancel_it_gives_a_part_back() -> None:
     for actor, booking_id in ((BEN, booking.id), (ANA, app.ids.new())):
         with pytest.raises(NotFound):
             await app.give_back_tickets(TicketsToReturn(booking_id, 1), actor)
+
+
+async def test_who_still_waits_sees_the_place() -> None:
+    """Those before it ask for five tickets; what this or an earlier decision saved counts."""
+    app = FakeApp()
+    event_id = await app.event(4)
+    await app.book(event_id, CLEO, 4)
+    first, booking = await app.book(event_id, ANA, 4), await app.book(event_id, BEN, 4)
+    kept = once("place", actor=BEN)
+    _, answer = await asyncio.gather(
+        app.give_back_tickets(TicketsToReturn(first.id, 1), ANA),
+        app.give_back_tickets(TicketsToReturn(booking.id, 1), BEN, kept),
+    )
+    assert (answer.booking.quantity, answer.booking.place) == (3, Place(2, 3))
+    stored = app.tables.responses[kept.key][1]
+    assert b"Place(position=2, tickets_ahead=3)" in stored.response.payload
+
+
+async def test_the_answer_shows_what_a_later_step_does() -> None:
+    """So many wait before it that the first step does not load it, but it alone fits the free ticket."""
+    app = FakeApp()
+    event_id = await app.event(4, waiting_list_policy=WaitingListPolicy.FILL)
+    await app.book(event_id, ANA, 3)
+    for number in range(6):
+        await app.book(event_id, customer(number), 2)
+    booking = await app.book(event_id, BEN, 3)
+    answer = await app.give_back_tickets(TicketsToReturn(booking.id, 2), BEN)
+    assert (answer.booking.status, answer.booking.quantity, answer.booking.place) == ("confirmed", 1, None)
+    assert answer.promoted_count == 1

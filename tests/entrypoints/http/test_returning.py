@@ -58,8 +58,8 @@ async def test_a_waiting_booking_names_no_tickets(organizer: Client, customer: C
     assert pointers(await part(customer, waiting, 1, ticketIds=[some["id"]])) == ["/ticketIds"]
     answer = ok(await part(customer, waiting, 1))
     assert (answer["booking"]["status"], answer["booking"]["quantity"]) == ("waitlisted", 1)
-    read = ok(await customer.get(f"/bookings/{waiting['id']}"))
-    assert (read["position"], read["ticketsAhead"], read["quantity"]) == (1, 0, 1)
+    assert (answer["booking"]["position"], answer["booking"]["ticketsAhead"]) == (1, 0)
+    assert ok(await customer.get(f"/bookings/{waiting['id']}")).items() >= answer["booking"].items()
 
 
 ONE = "01900000-0000-7000-8000-000000000001"

@@ -21,7 +21,7 @@ from ....application.ports.loading import (
     OverlongHoldsQuery,
     WaitingListQuery,
 )
-from ....domain.booking import LIVE, Booking, BookingStatus
+from ....domain.booking import LIVE, Booking, BookingStatus, Place
 from ....domain.draws.draw import Admission
 from ....domain.event import Event
 from ....domain.facts import Fact
@@ -32,7 +32,7 @@ from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index, ids_of
 from ..bulk.update import BulkUpdate, delete_keys, delete_rows, update_alike
 from ..engine.transaction import Transaction
-from ..indexes.places import block_updates
+from ..indexes.places import PlacesQuery, block_updates
 from ..indexes.search_grams import gram_rows
 from ..indexes.waiting_quantities import LARGEST, SMALLEST
 from ..schema.mappers import (
@@ -294,6 +294,12 @@ class SqlEventRepository:
             if smallest is not None:
                 sizes.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(smallest, largest)
         return sizes
+
+    async def place(self, booking: Booking) -> Place | None:
+        """See the port. One statement."""
+        query = PlacesQuery([booking], self._dialect)
+        (result,) = await self._transaction.send([query.statement])
+        return query.places(result.rows).get(booking.id)
 
     async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
         """See the port. The locks wait for the end of the transaction in question."""
