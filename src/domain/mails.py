@@ -23,6 +23,7 @@ from .facts import (
     RefundFailed,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
 )
 
 LATEST = timedelta(days=1)
@@ -58,6 +59,8 @@ class MailKind(StrEnum):
     """A hold has expired."""
     CANCELLED = "cancelled"
     """The organizer has cancelled a booking."""
+    PART_CANCELLED = "part_cancelled"
+    """The organizer has given a part of a booking back."""
     EVENT_CANCELLED = "event_cancelled"
     """The event is cancelled."""
     MOVED = "moved"
@@ -70,7 +73,9 @@ class MailKind(StrEnum):
     """Money could not be given back to the card."""
 
 
-_NEWS_OF_THE_ORGANIZER = frozenset({MailKind.CANCELLED, MailKind.EVENT_CANCELLED, MailKind.MOVED, MailKind.CHANGED})
+_NEWS_OF_THE_ORGANIZER = frozenset(
+    {MailKind.CANCELLED, MailKind.PART_CANCELLED, MailKind.EVENT_CANCELLED, MailKind.MOVED, MailKind.CHANGED}
+)
 """What the organizer does, and hears nothing of as a customer of the event."""
 
 
@@ -107,6 +112,8 @@ class Mail(Struct, frozen=True, gc=False, kw_only=True):
             MailKind.LAPSING: status is BookingStatus.HELD and booking.expires_at == self.expires_at,
             MailKind.LAPSED: status is BookingStatus.EXPIRED and payment is PaymentStatus.NONE,
             MailKind.CANCELLED: status is BookingStatus.CANCELLED,
+            # The end of a booking is told by another mail.
+            MailKind.PART_CANCELLED: status.is_live,
             MailKind.EVENT_CANCELLED: status is BookingStatus.CANCELLED and event.status is EventStatus.CANCELLED,
             MailKind.MOVED: status.is_live and is_current(event, fact, now),
             MailKind.CHANGED: status.is_live and is_current(event, fact, now),
@@ -199,6 +206,8 @@ def _kind_of(fact: Fact) -> MailKind | None:
             return MailKind.PAID
         case BookingCancelled(by=by):
             return {"organizer": MailKind.CANCELLED, "event": MailKind.EVENT_CANCELLED}.get(by)
+        case TicketsReturned(by="organizer"):
+            return MailKind.PART_CANCELLED
         case what:
             return _KINDS.get(type(what))
 

@@ -22,6 +22,7 @@ from boxoffice.domain.facts import (
     PaymentTaken,
     RefundFailed,
     TicketsBooked,
+    TicketsReturned,
 )
 from boxoffice.domain.mails import LATEST, RETRY_AFTER, Announcement, Mail, MailKind, announcement_of, mails_of
 from boxoffice.domain.payment import PaymentMethod
@@ -55,6 +56,10 @@ def booked(minutes: float | None = None) -> Fact:
 
 def cancelled(by: str) -> Fact:
     return fact(BookingCancelled(**ABOUT, was=BookingStatus.CONFIRMED, by=by, payment_status=PaymentStatus.NONE))
+
+
+def given_back(by: str) -> Fact:
+    return fact(TicketsReturned(ticket_type_id=TYPE, quantity=1, left=1, by=by))
 
 
 def paid(status: BookingStatus = BookingStatus.CONFIRMED, paid_by: UUID = CHARGE) -> Fact:
@@ -92,12 +97,14 @@ def test_each_occasion_causes_its_mails() -> None:
     assert kinds(failed()) == [(MailKind.REFUND_FAILED, 0)]
     assert kinds(cancelled("event")) == [(MailKind.EVENT_CANCELLED, 0)]
     assert kinds(cancelled("organizer")) == [(MailKind.CANCELLED, 0)]
+    assert kinds(given_back("organizer")) == [(MailKind.PART_CANCELLED, 0)]
 
 
 def test_other_facts_cause_none() -> None:
     """Above all what the customer did, and money that came too late: its refund is told of."""
     started = fact(PaymentStarted(payment_id=CHARGE, method=PaymentMethod.CARD, amount=PRICE))
-    for each in (cancelled("customer"), paid(BookingStatus.EXPIRED), paid(paid_by=EVENT), started, changed(venue="x")):
+    done = (cancelled("customer"), given_back("customer"))
+    for each in (*done, paid(BookingStatus.EXPIRED), paid(paid_by=EVENT), started, changed(venue="x")):
         assert mails_of(each) == ()
 
 
@@ -158,6 +165,8 @@ def is_true(of: Fact, booking: Booking, event: Event, after: timedelta = timedel
         (fact(HoldExpired(**ABOUT)), CONFIRMED, TAKEN, False),
         (cancelled("organizer"), GONE, OWED, True),
         (cancelled("organizer"), CONFIRMED, NONE, False),
+        (given_back("organizer"), WAITING, NONE, True),
+        (given_back("organizer"), GONE, OWED, False),
         (refunded(), GONE, PaymentStatus.REFUNDED, True),
         (refunded(), CONFIRMED, TAKEN, True),
         (refunded(), GONE, PaymentStatus.REFUND_FAILED, False),
@@ -247,7 +256,7 @@ def test_a_change_is_true_while_it_holds(of: Fact, values: dict[str, Any], expec
     assert not mail.is_true(booking(CONFIRMED), event(**values), booked(), NOW)
 
 
-@pytest.mark.parametrize("of", [cancelled("organizer"), changed(venue="There"), booked()])
+@pytest.mark.parametrize("of", [cancelled("organizer"), given_back("organizer"), changed(venue="There"), booked()])
 def test_organizers_hear_nothing_of_what_they_did(of: Fact) -> None:
     (mail,) = mails_of(of) or [announced(of, booking(CONFIRMED))]
     assert mail is not None

@@ -17,7 +17,7 @@ from msgspec import Struct
 from ...application.ports.notifications import Email, LinkEmail, Undeliverable
 from ...domain.booking import PaymentStatus
 from ...domain.decisions.cancel import cancellable_until, is_released
-from ...domain.facts import BookingCancelled, Fact, PaymentRefunded, RefundFailed
+from ...domain.facts import BookingCancelled, Fact, PaymentRefunded, RefundFailed, TicketsReturned
 from ...domain.payment import PaymentMethod
 from ...domain.values.money import Money
 from ...domain.verification import LinkPurpose
@@ -151,6 +151,7 @@ def _booking_content(email: Email, public_url: str | None, now: datetime) -> _Co
         "has_venue": bool(event.venue),
         "is_on_sale": event.serves_waiting_list(now),
         "fee": 0 if is_released(event, booking, now) else booking.refund_fee_percent,
+        "returned": _returned(email.fact),
         **_refund_values(email),
     }
     return _Content(
@@ -163,11 +164,20 @@ def _booking_content(email: Email, public_url: str | None, now: datetime) -> _Co
     )
 
 
+def _returned(fact: Fact | None) -> str:
+    """Return the tickets that the mail's occasion takes from the booking, if any."""
+    match fact:
+        case Fact(what=TicketsReturned() as returned):
+            return count(returned.quantity, "ticket", "tickets")
+        case _:
+            return ""
+
+
 def _refund_values(email: Email) -> dict[str, object]:
     """Return the amount that the mail's occasion gives back, and whether a person pays it out."""
     is_by_hand = email.booking.paid_with is PaymentMethod.CASH
     match email.fact:
-        case Fact(what=BookingCancelled(refund=Money() as refund)):
+        case Fact(what=BookingCancelled(refund=Money() as refund) | TicketsReturned(refund=Money() as refund)):
             return {"refund": money(refund), "is_by_hand": is_by_hand}
         case Fact(what=PaymentRefunded() as refunded):
             return {"refund": money(refunded.amount), "is_by_hand": is_by_hand or refunded.settled_by is not None}

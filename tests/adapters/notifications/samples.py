@@ -12,7 +12,14 @@ from boxoffice.adapters.notifications.email_templates import message_of
 from boxoffice.application.ports.notifications import Email, LinkEmail
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import Event, EventStatus
-from boxoffice.domain.facts import AnyFactPayload, BookingCancelled, Fact, PaymentRefunded, RefundFailed
+from boxoffice.domain.facts import (
+    AnyFactPayload,
+    BookingCancelled,
+    Fact,
+    PaymentRefunded,
+    RefundFailed,
+    TicketsReturned,
+)
 from boxoffice.domain.mails import Mail, MailKind
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.user import User
@@ -103,6 +110,12 @@ def _cancelled(refund: Money | None) -> BookingCancelled:
     return BookingCancelled(**about, was=CONFIRMED, by="organizer", payment_status=OWED, refund=refund)
 
 
+def _given_back(quantity: int, refund: Money | None = None) -> TicketsReturned:
+    return TicketsReturned(
+        ticket_type_id=UUID(int=3), quantity=quantity, left=2, by="organizer", payment_status=TAKEN, refund=refund
+    )
+
+
 FREE: Final = Money(0, "EUR")
 _MOVED: Final[dict[str, Any]] = {"booking": {"cancellation_deadline_hours": 8_000}, "reschedules": 1}
 _LATER: Final[dict[str, Any]] = {"booking": {"cancellation_deadline_hours": 8_000}}
@@ -135,6 +148,21 @@ SAMPLES: Final[dict[str, Email | LinkEmail]] = {
     "cancelled-disputed": email(MailKind.CANCELLED, CANCELLED, PaymentStatus.DISPUTED, paid_with=CARD),
     "cancelled-refund-failed": email(MailKind.CANCELLED, CANCELLED, FAILED, paid_with=CARD, what=_cancelled(PRICE)),
     "cancelled-cash": email(MailKind.CANCELLED, CANCELLED, OWED, paid_with=CASH),
+    "part-cancelled-free": email(MailKind.PART_CANCELLED, quantity=1, amount=FREE, what=_given_back(2)),
+    "part-cancelled-unpaid": email(MailKind.PART_CANCELLED, CONFIRMED, DUE, what=_given_back(1)),
+    "part-cancelled-paid": email(
+        MailKind.PART_CANCELLED, CONFIRMED, TAKEN, paid_with=CARD, what=_given_back(1, Money(2_500, "EUR"))
+    ),
+    "part-cancelled-cash": email(
+        MailKind.PART_CANCELLED, CONFIRMED, TAKEN, paid_with=CASH, what=_given_back(1, Money(2_500, "EUR"))
+    ),
+    "part-cancelled-disputed": email(
+        MailKind.PART_CANCELLED,
+        CONFIRMED,
+        PaymentStatus.DISPUTED,
+        paid_with=CARD,
+        what=_given_back(1, Money(2_500, "EUR")),
+    ),
     "event-cancelled-free": email(MailKind.EVENT_CANCELLED, CANCELLED, amount=FREE, event_status=OFF),
     "event-cancelled-unpaid": email(MailKind.EVENT_CANCELLED, CANCELLED, event_status=OFF),
     "event-cancelled-paid": email(MailKind.EVENT_CANCELLED, CANCELLED, OWED, paid_with=CARD, event_status=OFF),

@@ -137,6 +137,7 @@ MAY_CANCEL: Final = f"If you cannot come, you may cancel until {FOR_PARIS}."
 PAY: Final = "Pay EUR 50.00 by then. Otherwise other customers get them."
 STAYS: Final = "Your booking of 2 tickets stays valid."
 OFF: Final = "The event does not take place. Your booking of 2 tickets is cancelled."
+ONE_LESS: Final = "The organizer has taken 1 ticket from your booking. 2 tickets are left."
 TO_THE_CARD: Final = "to the card with which you paid."
 LATE: Final = "Your bank may show it some days later."
 ANOTHER_WAY: Final = (
@@ -244,6 +245,18 @@ SAID: Final[dict[str, list[str]]] = {
         "Your booking is cancelled",
         "The organizer has cancelled your booking of 2 tickets.",
         "The organizer gives you back what you paid.",
+    ],
+    "part-cancelled-free": [
+        "Your booking is smaller",
+        "The organizer has taken 2 tickets from your booking. 1 ticket is left.",
+    ],
+    "part-cancelled-unpaid": ["Your booking is smaller", ONE_LESS, "EUR 50.00 is due."],
+    "part-cancelled-paid": ["Your booking is smaller", ONE_LESS, f"You get back EUR 25.00, {TO_THE_CARD}"],
+    "part-cancelled-cash": ["Your booking is smaller", ONE_LESS, "The organizer gives you back EUR 25.00."],
+    "part-cancelled-disputed": [
+        "Your booking is smaller",
+        ONE_LESS,
+        "You have disputed the payment. Your bank decides who gets the money.",
     ],
     "event-cancelled-free": ["Cancelled", OFF],
     "event-cancelled-unpaid": ["Cancelled", OFF, "You owe nothing."],
