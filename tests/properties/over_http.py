@@ -38,6 +38,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     EventSeen,
     ExplanationSeen,
     FactSeen,
+    GiveBack,
     Order,
     Outcome,
     PaymentSeen,
@@ -130,6 +131,12 @@ class OverHttp(ContainerBoxOffice):
             case Cancel() as command:
                 named = command.booking_id
                 body = {"bookingId": id_of(named)} if named else {"eventId": id_of(command.event_id)}
+                request = Request("POST", "/cancel", body)
+            case GiveBack() as command:
+                booking_id = id_of(command.booking_id)
+                body = {"bookingId": booking_id, "quantity": command.quantity}
+                if command.numbers is not None:
+                    body["ticketIds"] = [ticket_id(booking_id, number) for number in command.numbers]
                 request = Request("POST", "/cancel", body)
             case Bill() | Grant() | Settlement() as command:
                 request = self._money_request(command)

@@ -50,11 +50,22 @@ class Dismiss(Struct, frozen=True):
     user_id: UUID
 
 
+class GiveBack(Struct, frozen=True):
+    """Give a part of a booking back: these tickets of it, or with None those with the highest numbers."""
+
+    event_id: UUID
+    booking_id: UUID
+    actor: Actor
+    quantity: int
+    numbers: tuple[int, ...] | None = None
+
+
 Command = (
     Initialize
     | Book
     | BookingForOther
     | Cancel
+    | GiveBack
     | Bill
     | Grant
     | Settlement
@@ -179,7 +190,7 @@ class FactSeen(Seen, frozen=True, kw_only=True):
             kind=fact.kind,
             booking_id=fact.booking_id,
             occurred_at=fact.occurred_at,
-            data=msgspec.to_builtins(fact.what.all_values),
+            data=msgspec.json.decode(msgspec.json.encode(fact.what.all_values)),
         )
 
 
@@ -244,7 +255,7 @@ class Order(Struct, frozen=True):
         match self.command:
             case Book() | BookingForOther() | Bill():
                 return msgspec.json.decode(body, type=BookingSeen)
-            case Cancel():
+            case Cancel() | GiveBack():
                 return msgspec.json.decode(body, type=CancellationSeen)
             case Grant() | Settlement():
                 return msgspec.json.decode(body, type=PaymentSeen)

@@ -86,7 +86,7 @@ class DoorMachine(ComparingMachine):
             self.box_office.change_ticket(booking.id, number, self.actor(actor_id), holder, reissue=reissue)
         )
         model_event.expire_holds(self.clock.time)
-        refused = self._changing_is_refused(model_event, booking, actor_id)
+        refused = self._changing_is_refused(model_event, booking, number, actor_id)
         self.check_equal(
             found, refused or self.model.door.change(model_event, booking, number, holder, reissue=reissue)
         )
@@ -123,7 +123,7 @@ class DoorMachine(ComparingMachine):
         shown = [self.model.door.ticket(event, booking, number) for number in numbers]
         self.check_equal(found, shown if may_see else "not-found")
 
-    def _changing_is_refused(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID) -> str | None:
+    def _changing_is_refused(self, event: ModelEvent, booking: ModelBooking, number: int, actor_id: UUID) -> str | None:
         if not self.model.may_with(event, booking, actor_id, "desk"):
             if booking.customer_id != actor_id:
                 return "not-allowed" if self.model.may(event, actor_id, "door") else "not-found"
@@ -131,7 +131,7 @@ class DoorMachine(ComparingMachine):
                 return "event-started"
             if event.status == "completed":
                 return "event-closed"
-        return "ticket-void" if is_void(event, booking) else None
+        return "ticket-void" if is_void(event, booking, number) else None
 
     def check_uses(self, event: ModelEvent, look: EventLook) -> None:
         """Check when each ticket was used, and that there is a ticket that is not void for each confirmed place."""

@@ -13,6 +13,7 @@ from ....application.api_keys.create_api_key import NewApiKey
 from ....application.bookings.attendees import Attendee
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
+from ....application.bookings.give_back_tickets import TicketsToReturn
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.door.record_check_ins import CodeScan
 from ....application.pages import Page
@@ -44,6 +45,7 @@ from .box_office import (
     Dismiss,
     DoorLook,
     EventLook,
+    GiveBack,
     Order,
     Outcome,
     Replay,
@@ -163,7 +165,15 @@ class InProcess(ContainerBoxOffice):
                 command = replace(command, payment_id=self._names.id_of(command.payment_id))
             case Appoint() | Dismiss():
                 return await self._change_staff(command)
+            case GiveBack():
+                return await self._give_back(command, idempotent)
         return await self._use_case(command)(command, idempotent)
+
+    async def _give_back(self, command: GiveBack, idempotent: IdempotentRequest[Any] | None) -> Cancellation:
+        numbers = command.numbers
+        tickets = None if numbers is None else [ticket_id(command.booking_id, number) for number in numbers]
+        part = TicketsToReturn(command.booking_id, command.quantity, tickets)
+        return await self._container.give_back_tickets()(part, command.actor, idempotent)
 
     async def _change_staff(self, command: Appoint | Dismiss) -> Colleague | str:
         container, ids = self._container, (command.event_id, command.user_id)

@@ -17,11 +17,11 @@ from ....domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
 from .container.troubled import Trouble
-from .door_machine import DoorMachine
 from .key_machine import KeyMachine
 from .model.booking import LIVE
 from .model.event import ModelEvent, ModelType
 from .money_machine import MoneyMachine
+from .returning_machine import ReturningMachine
 from .strategies import (
     ADMIN,
     CUSTOMERS,
@@ -47,7 +47,7 @@ from .strategies import (
 )
 
 
-class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
+class BoxOfficeMachine(KeyMachine, MoneyMachine, ReturningMachine):
     """A state machine for an application: subclass it, override `make_box_office`, and run its `TestCase`."""
 
     # Commands.

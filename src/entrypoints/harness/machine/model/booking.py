@@ -1,5 +1,6 @@
 """The model's bookings, and the cards that pay them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -70,6 +71,8 @@ class ModelBooking:
     disputed_at: datetime | None = None
     was_moved: bool = False
     has_tickets: bool = False
+    charged: int = 0
+    returned: set[int] = field(default_factory=set)
     is_suspended: bool = False
     grace_until: datetime | None = None
     is_gift: bool = False
@@ -96,19 +99,20 @@ class ModelBooking:
         """What is left of the money after all refunds, owed ones included."""
         if not self.is_paid or self.dispute == "lost":
             return 0
-        return self.amount - sum(each.amount for each in self.refunds)
+        return self.charged - sum(each.amount for each in self.refunds)
 
     @property
     def balance(self) -> int:
         """What was taken and not refunded yet."""
         if not self.is_paid:
             return 0
-        return self.amount - sum(each.amount for each in self.refunds if each.status == "succeeded")
+        return self.charged - sum(each.amount for each in self.refunds if each.status == "succeeded")
 
     @property
     def kept_by_provider(self) -> int:
         """What the provider took and did not send back itself."""
-        taken = self.amount if self.is_unanswered or (self.is_paid and not self.in_cash) else 0
+        charged = self.charged if self.is_paid else self.amount
+        taken = charged if self.is_unanswered or (self.is_paid and not self.in_cash) else 0
         return taken - sum(each.amount for each in self.refunds if each.is_sent)
 
     @property
@@ -131,6 +135,33 @@ class ModelBooking:
         if due:
             self.refunds.append(ModelRefund(due, ends=True, is_parked=self.is_disputed))
         return due or None
+
+    def choice_is_refused(self, numbers: Sequence[int] | None, live: Sequence[int]) -> str | None:
+        """Return the code that refuses to give these tickets back, if any; `live` are those that it has."""
+        if numbers is None:
+            return None
+        if self.status in ("waitlisted", "held"):
+            return "invalid-request"
+        return "not-found" if self.status == "confirmed" and not set(numbers) <= set(live) else None
+
+    def part_is_refused(self, quantity: int) -> str | None:
+        """Return the code that refuses to give so many tickets back, whichever they are, if any."""
+        refusals = {
+            "already-cancelled": self.status not in LIVE,
+            "payment-under-way": self.has_open_charge,
+            "exceeds-booking": quantity >= self.quantity,
+        }
+        return next((code for code, applies in refusals.items() if applies), None)
+
+    def give_back(self, quantity: int, fee: int) -> ModelRefund | None:
+        """Make the booking smaller, and plan and return the refund of a paid one; None: nothing."""
+        price = quantity * self.price.amount
+        due = min(price - price * fee // 100, self.left)
+        self.quantity -= quantity
+        if not due:
+            return None
+        self.refunds.append(ModelRefund(due, is_parked=self.is_disputed))
+        return self.refunds[-1]
 
     def grant(self, amount: int) -> ModelRefund | str:
         """Give a part of the money back."""

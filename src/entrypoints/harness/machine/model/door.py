@@ -61,7 +61,7 @@ class ModelDoor:
             result = "unknown" if sent.booking_id is None else "other-event"
             return ScanSeen(id=sent.id, result=result, number=None, admitted_at=None)
         before = self.used_at(event, sent.number)
-        if is_void(event, of_bookings[sent.booking_id]) or sent.serial != self.serial(event, sent.number):
+        if is_void(event, of_bookings[sent.booking_id], sent.number) or sent.serial != self.serial(event, sent.number):
             result = "void"
         else:
             result = "admitted" if before is None or sent.at < before else "already-used"
@@ -72,7 +72,7 @@ class ModelDoor:
 
     def has_used(self, event: ModelEvent, booking: ModelBooking) -> bool:
         """Return whether somebody came in with a ticket of a confirmed booking."""
-        numbers = {each.number for each in self.of(event) if each.booking_id == booking.id}
+        numbers = {each.number for each in self.of(event) if each.booking_id == booking.id} - booking.returned
         return any(self.used_at(event, number) is not None for number in numbers)
 
     def serial(self, event: ModelEvent, number: int) -> int:
@@ -96,7 +96,7 @@ class ModelDoor:
             number=number,
             serial=self.serial(event, number),
             holder=self.holders.get(booking.id, {}).get(number),
-            status=status if booking.status == "confirmed" else "void",
+            status=status if has_ticket(booking, number) else "void",
         )
 
     def undo(self, event: ModelEvent, entry: ModelEntry) -> UndoneSeen:
@@ -106,7 +106,7 @@ class ModelDoor:
 
     def seen(self, event: ModelEvent, tickets: dict[int, ModelBooking]) -> DoorLook:
         """Return what a scanner is told; `tickets` are all numbers with their bookings."""
-        void = [number for number, booking in sorted(tickets.items()) if booking.status != "confirmed"]
+        void = [number for number, booking in sorted(tickets.items()) if not has_ticket(booking, number)]
         used = [(number, self.used_at(event, number)) for number in sorted(tickets) if number not in void]
         standing = sorted((each for each in self.of(event) if each.stands), key=lambda each: (each.at, each.id))
         twice = {number: [each.id for each in standing if each.number == number] for number in sorted(tickets)}
@@ -122,6 +122,11 @@ class ModelDoor:
         )
 
 
-def is_void(event: ModelEvent, booking: ModelBooking) -> bool:
+def has_ticket(booking: ModelBooking, number: int) -> bool:
+    """Return whether a ticket of the booking is not void."""
+    return booking.status == "confirmed" and number not in booking.returned
+
+
+def is_void(event: ModelEvent, booking: ModelBooking, number: int) -> bool:
     """Return whether nobody may come in with a ticket of the booking."""
-    return booking.status != "confirmed" or event.status == "cancelled"
+    return not has_ticket(booking, number) or event.status == "cancelled"

@@ -297,7 +297,7 @@ class ModelEvent:
     def take_money(self, booking: ModelBooking, now: datetime) -> bool:
         """Apply a successful charge: confirm the booking, or plan a refund. Return whether it has tickets."""
         booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
-        booking.payment = "paid"
+        booking.payment, booking.charged = "paid", booking.amount
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
             if booking.status == "expired":
                 self.count_for_others(booking, None, "overtookYou")

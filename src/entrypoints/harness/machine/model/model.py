@@ -3,6 +3,7 @@
 The model shares no decision with the domain, so that an error must be made twice to stay undetected.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -179,6 +180,41 @@ class Model:
         if self.door.has_used(event, live[0]):
             return "ticket-used"
         return self._cancelled(event, live[0], "customer", _fee(live[0], now), now)
+
+    def give_back(
+        self,
+        event: ModelEvent,
+        booking: ModelBooking,
+        actor_id: UUID,
+        quantity: int,
+        numbers: Sequence[int] | None,
+        known: Sequence[int],
+        now: datetime,
+    ) -> CancellationSeen | str:
+        """Give a part of a booking back; `known` are the numbers of all its tickets."""
+        event.expire_holds(now)
+        is_manager = self.may_with(event, booking, actor_id, "desk")
+        if booking.customer_id != actor_id and not is_manager:
+            return "not-found"
+        live = sorted(set(known) - booking.returned) if booking.status == "confirmed" else []
+        chosen = live[len(live) - quantity :] if numbers is None else sorted(numbers)
+        refused = (
+            booking.choice_is_refused(numbers, live)
+            or self._cancellation_is_closed(event, booking, now, is_manager=is_manager)
+            or booking.part_is_refused(quantity)
+            or ("ticket-used" if not is_manager and any(self.door.used_at(event, each) for each in chosen) else None)
+        )
+        if refused:
+            return refused
+        refund = booking.give_back(quantity, 0 if is_manager else _fee(booking, now))
+        booking.returned.update(chosen)
+        if not booking.is_suspended:
+            event.make_room("TicketsReturned", booking)
+        return CancellationSeen(
+            promoted_count=event.serve(now),
+            booking=event.seen_booking(booking, now),
+            refund=Money(refund.amount, booking.price.currency) if refund else None,
+        )
 
     def _cancelled(
         self, event: ModelEvent, booking: ModelBooking, by: str, fee: int, now: datetime
