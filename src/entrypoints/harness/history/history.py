@@ -17,6 +17,7 @@ from msgspec.structs import replace
 Name = Literal[
     "book",
     "cancel",
+    "give_back",
     "pay",
     "booking",
     "status",
@@ -33,10 +34,10 @@ Name = Literal[
 ]
 """The operations.
 
-`book`, `cancel` and `pay` change a booking, `booking` reads one; `status` reads an event or one of its ticket types;
-`total` sets the total of a ticket type; `policy`, `waiting_list`, `max_overtakes`, `pause`, `resume`, `complete`
-(status completed), `call_off` (status cancelled) and `edit` (anything else) change the event; `promote` serves its
-waiting lists.
+`book`, `cancel`, `give_back` (a part of it) and `pay` change a booking, `booking` reads one; `status` reads an event or
+one of its ticket types; `total` sets the total of a ticket type; `policy`, `waiting_list`, `max_overtakes`, `pause`,
+`resume`, `complete` (status completed), `call_off` (status cancelled) and `edit` (anything else) change the event;
+`promote` serves its waiting lists.
 """
 Kind = Literal["invoke", "ok", "fail", "unknown"]
 
@@ -46,10 +47,11 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `customer_id` None: the organizer's. `booking_id` None: with `book` the server generates the id, which the outcome
     contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
-    `status` the whole event. `quantity`: the tickets to book; with `total` the new total, with `max_overtakes` the new
-    bound (None: none). `policy` and `waiting_list`: the new value of that name. `only_if_available`: `book` without a
-    place in the waiting list. `complimentary`: `book` as a gift from the organizer. `booked_by`: who books for the
-    customer, None: the customer. `key`: the idempotency key of who sends the request.
+    `status` the whole event. `quantity`: the tickets to book or to give back; with `total` the new total, with
+    `max_overtakes` the new bound (None: none). `policy` and `waiting_list`: the new value of that name.
+    `only_if_available`: `book` without a place in the waiting list. `complimentary`: `book` as a gift from the
+    organizer. `booked_by`: who books for the customer, None: the customer. `key`: the idempotency key of who sends the
+    request.
     """
 
     name: Name
@@ -76,8 +78,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields of an acknowledgement that are known; None is not checked.
 
     `status` of the booking (confirmed, held, waitlisted, cancelled, expired) and its `position` in the waiting list;
-    `promoted`: the number of promotions by a cancellation or an edit; `available` tickets and `waiting` bookings by a
-    read of the event.
+    `promoted`: the number of promotions by a cancellation, a part or an edit; `available` tickets and `waiting`
+    bookings by a read of the event; `quantity`: the tickets of a booking that was read or became smaller.
     """
 
     status: str | None = None
@@ -86,6 +88,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     promoted: int | None = None
     available: int | None = None
     waiting: int | None = None
+    quantity: int | None = None
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):

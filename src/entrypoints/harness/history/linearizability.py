@@ -210,8 +210,8 @@ class _Search:
         if operation.outcome is None:
             return answer.code == operation.code
         outcome = operation.outcome
-        actual = (outcome.status, outcome.promoted, outcome.available, outcome.waiting)
-        expected = (answer.status, answer.promoted, answer.available, answer.waiting)
+        actual = (outcome.status, outcome.promoted, outcome.available, outcome.waiting, outcome.quantity)
+        expected = (answer.status, answer.promoted, answer.available, answer.waiting, answer.quantity)
         return (
             answer.code is None
             and all(one is None or other is None or one == other for one, other in zip(actual, expected, strict=True))

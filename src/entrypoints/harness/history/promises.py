@@ -19,7 +19,7 @@ from .event_changes import change_wanted, changes_made
 from .history import History, Operation
 from .projection.booking_projection import STEP
 from .projection.fact_projection import FactProjection
-from .projection.projected_state import CreatedBooking
+from .projection.projected_state import CreatedBooking, FreedTickets
 from .public_line import check_public_line
 from .real_time_order import check_order
 from .stored import NOT_KEPT, Stored
@@ -85,6 +85,7 @@ class _Check:
         projection = self._events[event_id]
         self._check_bookings(projection, [effect for effect in effects if effect.call.name == "book"])
         self._check_cancellations(projection, [effect for effect in effects if effect.call.name == "cancel"])
+        self._check_parts(projection, [effect for effect in effects if effect.call.name == "give_back"])
         self._check_payments(projection, [effect for effect in effects if effect.call.name == "pay"])
         self._check_changes(projection, effects)
         self._breaches += check_order(projection, effects)
@@ -211,12 +212,46 @@ class _Check:
             self._breach(2, "lost", f"the acknowledged cancellation did not happen: {effect.done[0]}")
             return
         effect.seq = cancelled.seq
+        self._check_promoted(effect, cancelled)
+
+    def _check_promoted(self, effect: Effect, freed: FreedTickets) -> None:
         for operation in effect.done:
             promoted = operation.outcome.promoted if operation.outcome else None
             if promoted is not None and (
-                promoted > cancelled.promoted or (cancelled.is_complete and promoted < cancelled.promoted)
+                promoted > freed.promoted or (freed.is_complete and promoted < freed.promoted)
             ):
-                self._breach(2, "altered", f"the cancellation promoted {cancelled.promoted}: {operation}")
+                self._breach(2, "altered", f"it promoted {freed.promoted}: {operation}")
+
+    # Parts.
+
+    def _check_parts(self, projection: FactProjection, effects: list[Effect]) -> None:
+        """Every acknowledged part was given back once, and every other one was requested."""
+        known: dict[tuple[UUID, int], Operation] = {}
+        unknown: Counter[tuple[UUID | None, int | None]] = Counter()
+        for effect in effects:
+            call = effect.call
+            if not effect.done:
+                unknown[call.booking_id, call.quantity] += effect.may_have_happened
+                continue
+            outcome = effect.done[0].outcome
+            left = outcome.quantity if outcome else None
+            part = projection.parts.get(call.booking_id, {}).get(left) if call.booking_id and left else None
+            if call.booking_id is None or left is None or part is None or part.quantity != call.quantity:
+                self._breach(2, "lost", f"the acknowledged part was not given back: {effect.done[0]}")
+                continue
+            if (call.booking_id, left) in known:
+                self._breach(4, "freed twice", f"one part: {known[call.booking_id, left]}; {effect.done[0]}")
+            known[call.booking_id, left] = effect.done[0]
+            effect.seq = part.seq
+            self._check_promoted(effect, part)
+        before = self._count_before(projection)
+        for booking_id, parts in projection.parts.items():
+            for left, part in parts.items():
+                if part.seq <= before or (booking_id, left) in known:
+                    continue
+                unknown[booking_id, part.quantity] -= 1
+                if unknown[booking_id, part.quantity] < 0:
+                    self._breach(2, "unasked", f"no request to give {part.quantity} of booking {booking_id} back")
 
     # Payments and changes of the event.
 

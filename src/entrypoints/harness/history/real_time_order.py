@@ -80,7 +80,7 @@ class _OrderCheck:
         match call.name, operation.code:
             case "book", "already-booked":
                 found = self._projection.when(("live", call.customer_id, type_id), True, floor, ceiling)
-            case "cancel" | "pay", "already-cancelled" if call.booking_id in self._projection.created:
+            case "cancel" | "give_back" | "pay", "already-cancelled" if call.booking_id in self._projection.created:
                 ended = [
                     self._projection.when(call.booking_id, each, floor, ceiling) for each in ("cancelled", "expired")
                 ]

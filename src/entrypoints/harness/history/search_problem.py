@@ -15,6 +15,7 @@ from ....domain.facts import (
     PaymentTaken,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
     WaitingResumed,
     WaitingSuspended,
 )
@@ -34,6 +35,7 @@ _NAME_OF_FACT: Final[dict[type[object], str]] = {
     TicketsGranted: "book",
     CustomerWaitlisted: "book",
     BookingCancelled: "cancel",
+    TicketsReturned: "give_back",
     HoldExpired: "expire",
     PaymentTaken: "pay",
     WaitingSuspended: "suspend",
@@ -118,6 +120,8 @@ class Problem:
         claims = [self._claim(group) for group in self.groups]
         self._identify_lost(claims)
         self._changes = self._stored_changes()
+        facts = final.facts.get(sale.event_id, ()) if final else ()
+        self._smaller = {each.booking_id for each in facts if isinstance(each.what, TicketsReturned)}
         self.specification: Specification = Specification(sale, claims, len(self._keys))
         self.ops: list[Op] = self._compiled(operations)
         self.guide: list[Change] = self._stored_order()
@@ -135,13 +139,16 @@ class Problem:
         return (
             (*self._stored_fields(stored.event), types)
             == (state.status, state.policy, state.max_overtakes, state.waiting_list, expected)
-            and all(
-                WORDS[state.booking_states[group.number]] == self._stored_status(group)
-                for group in self.groups
-                if group.ids
-            )
+            and all(self._is_stored(state, group) for group in self.groups if group.ids)
             and self._is_stored_waiting_list(state)
         )
+
+    def _is_stored(self, state: State, group: Group) -> bool:
+        """Return whether a booking of known ids is stored as it is in the state."""
+        stored = self._stored_booking(group)
+        if stored is None or WORDS[state.booking_states[group.number]] != stored.status:
+            return stored is None and state.booking_states[group.number] == NONE
+        return state.quantities[group.number] == stored.quantity
 
     @staticmethod
     def _stored_fields(event: Event) -> tuple[object, ...]:
@@ -167,8 +174,12 @@ class Problem:
         return True
 
     def _stored_status(self, group: Group) -> str:
+        stored = self._stored_booking(group)
+        return WORDS[NONE] if stored is None else stored.status.value
+
+    def _stored_booking(self, group: Group) -> Booking | None:
         stored = self.final.bookings if self.final else {}
-        return next((stored[each].status.value for each in group.ids if each in stored), "")
+        return next((stored[each] for each in group.ids if each in stored), None)
 
     @staticmethod
     def _shared_keys(operations: Sequence[Operation]) -> dict[tuple[UUID, str], int]:
@@ -313,9 +324,9 @@ class Problem:
             if (
                 booking is not None
                 and booking.id not in self._number_of
-                and _NAME_OF_FACT.get(type(fact.what)) == "book"
+                and isinstance(fact.what, TicketsBooked | TicketsGranted | CustomerWaitlisted)
             ):
-                stored.setdefault(self._claim_of(booking), deque()).append(booking.id)
+                stored.setdefault(self._claim_of(booking, fact.what.quantity), deque()).append(booking.id)
         lost = Counter(claims[group.number] for group in self.groups if group.is_lost)
         for group in [group for group in self.groups if group.is_lost]:
             left = stored.get(claims[group.number])
@@ -325,9 +336,10 @@ class Problem:
                 group.found = left.popleft()
                 self._number_of[group.found] = group.number
 
-    def _claim_of(self, booking: Booking) -> Claim:
+    def _claim_of(self, booking: Booking, quantity: int) -> Claim:
+        """Return the claim of a booking that had so many tickets at first."""
         type_index = self._types.get(booking.ticket_type_id, -1)
-        return Claim(self._customer(booking.customer_id), type_index, booking.quantity)
+        return Claim(self._customer(booking.customer_id), type_index, quantity)
 
     def _booking_number(self, booking_id: UUID, customer_id: UUID | None) -> int:
         """Return the number of a booking; an unknown id may belong to a request whose answer was lost."""
@@ -376,6 +388,8 @@ class Problem:
             is_only = number not in cancelled and unknown[number] == 1 and unknown[None] == 0
             may_be_other = not is_only or self._is_closed()
             return False if status != WORDS[CANCELLED] else (None if may_be_other else True)
+        if name == "give_back" and not any(each in self._smaller for each in group.ids):
+            return False
         return None
 
     def _is_closed(self) -> bool:

@@ -17,6 +17,7 @@ from .sequential_state import (
     NONE,
     PAID,
     SUSPENDED,
+    TAKING,
     WAITLISTED,
     WORDS,
     Answer,
@@ -53,6 +54,7 @@ class Specification:
         self._costs = [type_id in sale.prices for type_id in sale.totals]
         self.start: State = State(
             bytes(len(claims)),
+            tuple(claim.quantity for claim in claims),
             tuple(TypeState(total, 0, ()) for total in sale.totals.values()),
             sale.status,
             sale.policy,
@@ -63,6 +65,7 @@ class Specification:
         self._rules: dict[str, Callable[[State, Request], Step]] = {
             "book": self._book,
             "cancel": self._cancel,
+            "give_back": self._give_back,
             "pay": self._pay,
             "booking": self._booking,
             "status": self._status,
@@ -131,7 +134,7 @@ class Specification:
         live = [each for each in self._of_customer.get(customer, ()) if state.booking_states[each] in LIVE]
         if any(self._claims[each].type_index == type_index for each in live):
             return "already-booked"
-        if sum(self._claims[each].quantity for each in live) + quantity > self._sale.limit:
+        if sum(state.quantities[each] for each in live) + quantity > self._sale.limit:
             return "limit-exceeded"
         return None
 
@@ -139,7 +142,7 @@ class Specification:
         waiting = waiting_list(state, ticket_type)
         if state.policy == "strict" or not all(may_pass(state, ticket_type, each) for each in waiting):
             return bool(waiting)
-        return any(self._claims[each].quantity <= ticket_type.available for each in waiting_list(state, ticket_type))
+        return any(state.quantities[each] <= ticket_type.available for each in waiting_list(state, ticket_type))
 
     def _cancel(self, state: State, request: Request) -> Step:
         number = request.booking
@@ -155,6 +158,26 @@ class Specification:
             return state, Answer(refused)
         state, promoted = self._serve(self._end(state, number))
         return state, Answer(status="cancelled", promoted=promoted, booking=number)
+
+    def _give_back(self, state: State, request: Request) -> Step:
+        number = -1 if request.booking is None else request.booking
+        refused = self._cancellation_refused(state, request, number)
+        if refused:
+            return state, Answer(refused)
+        left = state.quantities[number] - request.quantity
+        if left < 1:
+            return state, Answer("exceeds-booking")
+        quantities = list(state.quantities)
+        quantities[number] = left
+        state = state._replace(quantities=tuple(quantities))
+        if state.booking_states[number] in TAKING:
+            type_index = self._claims[number].type_index
+            ticket_type = state.types[type_index]
+            taken = ticket_type._replace(taken=ticket_type.taken - request.quantity)
+            state = changed(state, {}, {type_index: taken})
+        state, promoted = self._serve(state)
+        status = WORDS[state.booking_states[number]]
+        return state, Answer(status=status, promoted=promoted, quantity=left, booking=number)
 
     def _cancellation_refused(self, state: State, request: Request, number: int) -> str | None:
         if number == -1 or state.booking_states[number] == NONE:
@@ -177,27 +200,28 @@ class Specification:
             return state, Answer("not-found")
         waiting = waiting_list(state, state.types[claim.type_index])
         position = waiting.index(number) + 1 if number in waiting else None
-        return state, Answer(status=WORDS[state.booking_states[number]], position=position, booking=number)
+        status, quantity = WORDS[state.booking_states[number]], state.quantities[number]
+        return state, Answer(status=status, position=position, quantity=quantity, booking=number)
 
     def _pay(self, state: State, request: Request) -> Step:
         number = request.booking
         if number is None or number == -1 or state.booking_states[number] == NONE:
             return state, Answer("not-found")
-        claim, booking_state = self._claims[number], state.booking_states[number]
+        claim, booking_state, quantity = self._claims[number], state.booking_states[number], state.quantities[number]
         if claim.customer != request.customer and not request.manages:
             return state, Answer("not-found")
         if booking_state == EXPIRED:
             ticket_type = state.types[claim.type_index]
             if (
                 state.status != "on_sale"
-                or self._claim_refused(state, claim.customer, claim.type_index, claim.quantity)
-                or claim.quantity > ticket_type.available
+                or self._claim_refused(state, claim.customer, claim.type_index, quantity)
+                or quantity > ticket_type.available
                 or self._must_wait_for_others(state, ticket_type)
             ):
                 return state, Answer("hold-expired")
             state = overtaking(state, claim.type_index)
             ticket_type = state.types[claim.type_index]
-            taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity)
+            taken = ticket_type._replace(taken=ticket_type.taken + quantity)
             return changed(state, {number: PAID}, {claim.type_index: taken}), Answer(status="confirmed", booking=number)
         is_due = booking_state == HELD or (booking_state == CONFIRMED and self._costs[claim.type_index])
         if not is_due or state.status == "cancelled":
@@ -220,11 +244,10 @@ class Specification:
 
     def _resume(self, state: State, request: Request) -> Step:
         number = request.booking or 0
-        claim = self._claims[number]
-        ticket_type = state.types[claim.type_index]
+        ticket_type = state.types[self._claims[number].type_index]
         if state.booking_states[number] != SUSPENDED:
             return state, Answer("not-found")
-        if claim.quantity > ticket_type.total:
+        if state.quantities[number] > ticket_type.total:
             return self._end(state, number), Answer(promoted=0, booking=number)
         state, promoted = self._serve(changed(state, {number: WAITLISTED}, {}))
         return state, Answer(promoted=promoted, booking=number)
@@ -250,7 +273,7 @@ class Specification:
         if refused:
             return state, Answer(refused)
         ticket_type = state.types[type_index]
-        largest = max((self._claims[each].quantity for each in waiting_list(state, ticket_type)), default=0)
+        largest = max((state.quantities[each] for each in waiting_list(state, ticket_type)), default=0)
         if request.quantity < ticket_type.total and request.quantity < max(ticket_type.taken, largest):
             return state, Answer("capacity-below-taken")
         state, promoted = self._serve(changed(state, {}, {type_index: ticket_type._replace(total=request.quantity)}))
@@ -314,7 +337,7 @@ class Specification:
         ticket_type = state.types[claim.type_index]
         booking_state = HELD if self._sale.holds and self._costs[claim.type_index] else CONFIRMED
         left = tuple(each for each in ticket_type.waiting_list if each != number)
-        taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity, waiting_list=left)
+        taken = ticket_type._replace(taken=ticket_type.taken + state.quantities[number], waiting_list=left)
         return changed(state, {number: booking_state}, {claim.type_index: taken})
 
     def _end(self, state: State, number: int, booking_state: int = CANCELLED) -> State:
@@ -325,7 +348,7 @@ class Specification:
                 waiting_list=tuple(each for each in ticket_type.waiting_list if each != number)
             )
         else:
-            ticket_type = ticket_type._replace(taken=ticket_type.taken - claim.quantity)
+            ticket_type = ticket_type._replace(taken=ticket_type.taken - state.quantities[number])
         return forgetting(changed(state, {number: booking_state}, {claim.type_index: ticket_type}))
 
     def _serve(self, state: State) -> tuple[State, int]:
@@ -344,4 +367,4 @@ class Specification:
         bound = next((place for place, each in enumerate(waiting) if not may_pass(state, ticket_type, each)), None)
         last = 0 if state.policy == "strict" else bound
         candidates = waiting if last is None else waiting[: last + 1]
-        return [each for each in candidates if self._claims[each].quantity <= ticket_type.available]
+        return [each for each in candidates if state.quantities[each] <= ticket_type.available]

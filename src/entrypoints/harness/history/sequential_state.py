@@ -11,6 +11,7 @@ NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED, SUSPENDED = range(8
 
 WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired", "waitlisted")
 LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID, SUSPENDED})
+TAKING: Final = frozenset({HELD, CONFIRMED, PAID})
 
 
 class TypeState(NamedTuple):
@@ -39,6 +40,7 @@ class Answer(NamedTuple):
     promoted: int | None = None
     available: int | None = None
     waiting: int | None = None
+    quantity: int | None = None
     booking: int | None = None
 
     def __str__(self) -> str:
@@ -49,9 +51,13 @@ class Answer(NamedTuple):
 
 
 class State(NamedTuple):
-    """The event at one moment; `responses` are the fingerprint and the answer of each key."""
+    """The event at one moment; `responses` are the fingerprint and the answer of each key.
+
+    `quantities` are the tickets of each booking, or that it asks for.
+    """
 
     booking_states: bytes
+    quantities: tuple[int, ...]
     types: tuple[TypeState, ...]
     status: str
     policy: str
@@ -61,7 +67,7 @@ class State(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A requested booking: its customer's number, its ticket type's index, and its quantity."""
+    """A requested booking: its customer's number, its ticket type's index, and its quantity at first."""
 
     customer: int
     type_index: int

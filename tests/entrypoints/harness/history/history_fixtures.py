@@ -11,11 +11,13 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.security import Ed25519CodeSigner
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
+from boxoffice.application.bookings.give_back_tickets import GiveBackTickets, TicketsToReturn
 from boxoffice.application.bookings.queries import ReadBooking
 from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
@@ -40,7 +42,15 @@ from tests.constants import SECRET
 ORGANIZER = Actor(UUID(int=900))
 Result = TypeVar("Result")
 
-WEIGHTS: dict[Name, int] = {"book": 46, "cancel": 20, "booking": 10, "status": 12, "total": 6, "waiting_list": 3}
+WEIGHTS: dict[Name, int] = {
+    "book": 46,
+    "cancel": 20,
+    "give_back": 12,
+    "booking": 10,
+    "status": 12,
+    "total": 6,
+    "waiting_list": 3,
+}
 """What clients do, and how often."""
 
 
@@ -110,6 +120,7 @@ class RecordingClients:
         self._initialize = InitializeEvent(turnstile, CommitToDraw(Ed25519CodeSigner(SECRET)))
         self._book_ticket = BookTicket(turnstile, duties)
         self._cancel_booking = CancelBooking(turnstile, self._storage.booking_queries, duties)
+        self._give_back = GiveBackTickets(turnstile, self._storage.booking_queries, duties, self._ids)
         self._change_event = ChangeEvent(turnstile, duties)
         self._read_event, self._read_booking = (
             ReadEvent(self._storage.event_queries, duties),
@@ -160,7 +171,7 @@ class RecordingClients:
         if plan.name == "book":
             booking = self._ids.new()
             self._booked.append(booking)
-        elif plan.name in ("cancel", "booking"):
+        elif plan.name in ("cancel", "give_back", "booking"):
             booking = self._booked[plan.booking % len(self._booked)] if self._booked else UUID(int=1)
         types = self._state.ticket_types
         return Call(
@@ -169,7 +180,7 @@ class RecordingClients:
             customer_id=UUID(int=1 + plan.customer) if plan.name == "book" else None,
             booking_id=booking,
             ticket_type_id=None if booking and plan.name != "book" else types[plan.kind % len(types)].id,
-            quantity=plan.quantity if plan.name in ("book", "total") else None,
+            quantity=plan.quantity if plan.name in ("book", "give_back", "total") else None,
             only_if_available=True if plan.name == "book" and plan.is_rare else None,
             waiting_list=("off" if plan.is_rare else "on") if plan.name == "waiting_list" else None,
             key=plan.key,
@@ -189,23 +200,31 @@ class RecordingClients:
                 return _booked(await self._book_ticket(command, _once(call, customer_id)))
             case Call(name="cancel", booking_id=UUID() as booking_id):
                 return _cancelled(await self._cancel_booking.by_id(booking_id, ORGANIZER, None))
+            case Call(name="give_back", booking_id=UUID() as booking_id):
+                part = TicketsToReturn(booking_id, call.quantity or 1)
+                answer = await self._give_back(part, ORGANIZER)
+                return replace(_cancelled(answer), quantity=answer.booking.quantity)
             case Call(name="booking", booking_id=UUID() as booking_id):
                 found = _booked((await self._read_booking(booking_id, ORGANIZER)).booking)
-                return Outcome(status=found.status, position=found.position)
-            case Call(name="total", ticket_type_id=UUID() as type_id):
-                changes = TicketTypeChanges(total_tickets=call.quantity or 1)
-                await self._change_event(
-                    EditTicketType(event_id=call.event_id, actor=ORGANIZER, ticket_type_id=type_id, changes=changes)
-                )
-                return Outcome()
-            case Call(name="waiting_list", waiting_list=str() as mode):
-                edit = EventChanges(waiting_list=WaitingListMode(mode))
-                await self._change_event(Edit(event_id=call.event_id, actor=ORGANIZER, changes=edit))
+                return replace(found, booking_id=None)
+            case Call(name="total" | "waiting_list"):
+                await self._edit(call)
                 return Outcome()
             case _:
                 state = await self._read_event(call.event_id, None)
                 (kind,) = [each for each in state.ticket_types if each.id == call.ticket_type_id]
                 return Outcome(status=state.event.status.value, available=kind.available, waiting=kind.waiting)
+
+    async def _edit(self, call: Call) -> None:
+        event_id, type_id = call.event_id, call.ticket_type_id
+        if call.waiting_list is not None:
+            changes = EventChanges(waiting_list=WaitingListMode(call.waiting_list))
+            await self._change_event(Edit(event_id=event_id, actor=ORGANIZER, changes=changes))
+        elif type_id is not None:
+            edit = TicketTypeChanges(total_tickets=call.quantity or 1)
+            await self._change_event(
+                EditTicketType(event_id=event_id, actor=ORGANIZER, ticket_type_id=type_id, changes=edit)
+            )
 
 
 def _once(call: Call, customer_id: UUID) -> IdempotentRequest[Booking] | None:
@@ -224,7 +243,12 @@ def _once(call: Call, customer_id: UUID) -> IdempotentRequest[Booking] | None:
 
 def _booked(booking: Booking) -> Outcome:
     place = booking.place
-    return Outcome(status=booking.status.value, booking_id=booking.id, position=place.position if place else None)
+    return Outcome(
+        status=booking.status.value,
+        booking_id=booking.id,
+        position=place.position if place else None,
+        quantity=booking.quantity,
+    )
 
 
 def _cancelled(cancellation: Cancellation) -> Outcome:

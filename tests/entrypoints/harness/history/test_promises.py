@@ -372,6 +372,85 @@ def a_cancellation_acknowledged_twice(written: WrittenHistory) -> None:
     written.answered("x", status="cancelled", promoted=0)
 
 
+# Parts of bookings (promises 2, 4 and 6).
+
+
+@breaks(total=4)
+def parts_that_are_given_back(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=4)
+    written.joined("b", BEN, quantity=3)
+    written.joined("c", CLEO, position=2)
+    written.gave_back("a")
+    written.gave_back("b", 2, "b")
+    written.saw("b", status="confirmed", quantity=1)
+    written.gave_back("a", 2, "c")
+    written.saw(available=1, waiting=0)
+    written.give_back("x", "a")
+    written.refused("x", "exceeds-booking")
+    written.cancelled("a")
+    written.give_back("y", "a")
+    written.refused("y", "already-cancelled")
+
+
+@breaks()
+def a_part_whose_answer_was_lost(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.give_back("x", "a")
+    written.give_back("y", "a")
+    written.shrinks("a")
+    written.lost("x")
+    written.refused("y", "exceeds-booking")
+    written.saw("a", status="confirmed", quantity=1)
+
+
+@breaks((2, "lost"), is_seen=False)
+def a_part_that_was_acknowledged_and_not_given_back(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.give_back("x", "a")
+    written.answered("x", status="confirmed", promoted=0, quantity=1)
+
+
+@breaks((4, "freed twice"))
+def a_part_that_was_acknowledged_twice(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.give_back("x", "a")
+    written.gave_back("a")
+    written.answered("x", status="confirmed", promoted=0, quantity=1)
+
+
+@breaks((2, "unasked"), is_seen=False)
+def a_part_for_which_nobody_asked(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.give_back("x", "a", 2)
+    written.refused("x", "exceeds-booking")
+    written.shrinks("a")
+
+
+@breaks((2, "altered"))
+def a_part_that_is_said_to_promote_another_number(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN)
+    written.gave_back("a", 1, "b", says=0)
+
+
+@breaks((6, "idle"))
+def a_part_that_serves_nobody(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN)
+    written.gave_back("a")
+
+
+@breaks((5, "order"))
+def a_part_that_was_given_back_before_it_was_asked_for(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.book("b", BEN)
+    written.shrinks("a")
+    written.takes("b", BEN)
+    written.answered("b", status="confirmed")
+    written.give_back("x", "a")
+    written.answered("x", status="confirmed", promoted=0, quantity=1)
+
+
 @breaks((2, "lapsed early"))
 def a_hold_that_lapsed_before_its_time(written: WrittenHistory) -> None:
     written.book("a", ANA)

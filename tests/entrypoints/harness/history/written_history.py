@@ -22,6 +22,7 @@ from boxoffice.domain.facts import (
     HoldExpired,
     TicketsBooked,
     TicketsGranted,
+    TicketsReturned,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
@@ -144,6 +145,22 @@ class WrittenHistory:
             self.promotes(each)
         self.answered(operation, status="cancelled", promoted=len(promoted) if says is None else says)
 
+    def give_back(self, operation: str, name: str, quantity: int = 1) -> None:
+        """A part of a booking is to be given back."""
+        customer = self.bookings[booking_id(name)].customer_id
+        self.ask(operation, "give_back", customer, booking_id=booking_id(name), quantity=quantity)
+
+    def gave_back(self, name: str, quantity: int = 1, *promoted: str, says: int | None = None) -> None:
+        """A whole part that promotes these, the booking itself perhaps; it may say another number of them."""
+        operation = f"part {len(self._operations)}"
+        self.give_back(operation, name, quantity)
+        self.shrinks(name, quantity)
+        for each in promoted:
+            self.promotes(each)
+        booking = self.bookings[booking_id(name)]
+        count = len(promoted) if says is None else says
+        self.answered(operation, status=booking.status.value, quantity=booking.quantity, promoted=count)
+
     def saw(self, booking: str | None = None, **outcome: Any) -> None:
         """A whole look at the event, or at a booking."""
         operation = f"look {len(self._operations)}"
@@ -256,6 +273,25 @@ class WrittenHistory:
                 was=before.status,
                 by=by,
                 payment_status=PaymentStatus.NONE,
+                was_suspended=before.is_suspended,
+            ),
+            name,
+        )
+
+    def shrinks(self, name: str, quantity: int = 1) -> None:
+        """A part of a booking is given back, of a confirmed one the highest numbers."""
+        before = self.bookings[booking_id(name)]
+        left = before.quantity - quantity
+        numbers = [] if before.first_ticket_number is None else list(before.ticket_numbers)[left : before.quantity]
+        self.bookings[before.id] = replace(before, quantity=left, returned=before.returned + len(numbers))
+        self.happens(
+            TicketsReturned(
+                ticket_type_id=KIND,
+                quantity=quantity,
+                left=left,
+                was=before.status,
+                numbers=tuple(numbers),
+                queue_number=before.queue_number if before.status is BookingStatus.WAITLISTED else None,
                 was_suspended=before.is_suspended,
             ),
             name,

@@ -24,8 +24,8 @@ from ..breach import Breach
 from .projected_state import (
     LIVE,
     TAKING,
-    CancelledBooking,
     CreatedBooking,
+    FreedTickets,
     ProjectedBooking,
     ProjectedEvent,
     ProjectedType,
@@ -39,14 +39,16 @@ STEP: Final = 500
 class BookingProjection:
     """The bookings of an event and the counters of its ticket types, as far as facts about bookings change them.
 
-    `created`, `cancelled` and `paid` map a booking to the fact that created, cancelled or paid it.
+    `created`, `cancelled` and `paid` map a booking to the fact that created, cancelled or paid it. `parts` are the
+    parts of a booking that were given back, by the number of tickets that each left.
     """
 
     def __init__(self, event_id: UUID, step: int) -> None:
         self.event_id = event_id
         self.breaches: list[Breach] = []
         self.created: dict[UUID, CreatedBooking] = {}
-        self.cancelled: dict[UUID, CancelledBooking] = {}
+        self.cancelled: dict[UUID, FreedTickets] = {}
+        self.parts: dict[UUID, dict[int, FreedTickets]] = {}
         self.paid: dict[UUID, int] = {}
         self.seq: int = 0
         self.event: ProjectedEvent = ProjectedEvent()
@@ -62,7 +64,7 @@ class BookingProjection:
         self._timelines: dict[Hashable, Timeline] = {}
         self._changed_types: set[UUID] = set()
         self._changed_bookings = 0
-        self._last_cancelled: CancelledBooking | None = None
+        self._last_freed: FreedTickets | None = None
 
     def _create(self, fact: Fact, what: TicketsBooked | TicketsGranted | CustomerWaitlisted) -> None:
         if fact.booking_id is None or fact.booking_id in self.bookings:
@@ -173,7 +175,7 @@ class BookingProjection:
             case BookingCancelled() as what:
                 self._cancel(fact, booking, ticket_type, what)
             case TicketsReturned() as what:
-                self._give_back(booking, ticket_type, what)
+                self._give_back(fact, booking, ticket_type, what)
             case WaitingSuspended():
                 self._suspend(booking, ticket_type)
             case WaitingResumed() as what:
@@ -224,10 +226,10 @@ class BookingProjection:
         ticket_type.leave(booking)
         booking.status, booking.expires_at = what.status.value, what.expires_at
         self._add_tickets(booking, ticket_type)
-        if self._last_cancelled is not None:
-            self._last_cancelled.promoted += 1
+        if self._last_freed is not None:
+            self._last_freed.promoted += 1
             if self._changed_bookings >= self._step:
-                self._last_cancelled.is_complete = False
+                self._last_freed.is_complete = False
 
     def _cancel(
         self, fact: Fact, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingCancelled
@@ -245,11 +247,13 @@ class BookingProjection:
             ticket_type.room_made_by = fact.seq
         is_automatic = what.by == "event" or (booking.is_suspended and booking.quantity > ticket_type.total)
         self._end(booking, ticket_type, "cancelled")
-        self.cancelled[booking.id] = self._last_cancelled = CancelledBooking(
-            fact.seq, what.by, is_automatic, is_complete=not self.may_be_unsettled
+        self.cancelled[booking.id] = self._last_freed = FreedTickets(
+            fact.seq, what.by, booking.quantity, is_automatic, is_complete=not self.may_be_unsettled
         )
 
-    def _give_back(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsReturned) -> None:
+    def _give_back(
+        self, fact: Fact, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsReturned
+    ) -> None:
         self._changed_bookings += 1
         is_as_told = (booking.status, booking.is_suspended) == (what.was.value, what.was_suspended)
         left = booking.quantity - what.quantity
@@ -272,6 +276,8 @@ class BookingProjection:
         booking.used -= numbers
         self._changed_types.add(booking.ticket_type_id)
         self._tickets_of[booking.customer_id] -= what.quantity
+        self._last_freed = FreedTickets(fact.seq, what.by, what.quantity, is_complete=not self.may_be_unsettled)
+        self.parts.setdefault(booking.id, {})[left] = self._last_freed
 
     def _suspend(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         self._changed_bookings += 1

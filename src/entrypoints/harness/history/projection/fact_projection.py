@@ -105,7 +105,7 @@ class FactProjection(BookingProjection):
             self._boundaries.append(previous.seq)
         if is_new:
             self._changed_bookings = 0
-            self._last_cancelled = None
+            self._last_freed = None
 
     def _end_decision(self, previous: Fact) -> None:
         """Check that no waiting booking fits free tickets, unless the decision reached its step."""

@@ -26,16 +26,18 @@ class CreatedBooking(Struct, frozen=True, kw_only=True):
     position: int | None
 
 
-class CancelledBooking(Struct):
-    """A cancellation, with the number of promotions that follow it directly.
+class FreedTickets(Struct):
+    """A cancellation, or a part that was given back, with the number of promotions that follow it directly.
 
     `is_complete`: this number is exactly the number of its own promotions. `is_automatic`: it needs no request, because
-    the event was closed, or the booking was suspended and asks for more tickets than there are.
+    the event was closed, or the booking was suspended and asks for more tickets than there are. `quantity` are the
+    tickets that it freed, or that are no longer asked for.
     """
 
     seq: int
     by: str
-    is_automatic: bool
+    quantity: int
+    is_automatic: bool = False
     promoted: int = 0
     is_complete: bool = True
 
