@@ -31,19 +31,11 @@ from ..history.linearizability import check_linearizable
 from ..history.promises import check_promises
 from ..history.sale import Sale
 from ..history.stored import Stored
-from .clients import (
-    DESKS,
-    LONGEST_ANSWER,
-    ORGANIZER,
-    WITHOUT_ACCOUNT,
-    Clients,
-    SimulatedEvent,
-    address_of,
-    customer_of,
-)
+from .clients import LONGEST_ANSWER, Clients
 from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process, Work
+from .requests import DESKS, ORGANIZER, WITHOUT_ACCOUNT, SimulatedEvent, address_of, customer_of
 from .scanners import Scanners
 from .scenario import Scenario, random_stream, scenario_of
 from .trace import Trace

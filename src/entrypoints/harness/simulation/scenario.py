@@ -131,6 +131,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
             **_weights(random, has_money=has_money),
             **random_stream(seed, "grants").choice(({}, {"grant": 4})),
             **random_stream(seed, "desks").choice(({}, {"desk": 12})),
+            **random_stream(seed, "parts").choice(({}, {"give_back": 12})),
             **({"max_overtakes": 2} if bounds.random() < 0.5 else {}),
         },
         troubles={} if is_calm else _troubles(random),
