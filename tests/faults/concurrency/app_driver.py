@@ -22,14 +22,16 @@ from boxoffice.domain.facts import (
     EventChanged,
     Fact,
     TicketsBooked,
+    TicketsReturned,
     TicketTypeChanged,
 )
 from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
+from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container
-from tests.faults.concurrency.worker import AnyCommand, BookIt, CancelIt, EditIt
+from tests.faults.concurrency.worker import AnyCommand, BookIt, CancelIt, EditIt, GiveBackIt
 from tests.faults.concurrency.worker_pool import Answered
 
 ORGANIZER = Actor(uuid7())
@@ -148,14 +150,18 @@ class AppDriver:
         """Return a booking's charges and refunds."""
         return await self._container.storage().payment_queries.payments(booking.id)
 
-    async def balance(self, state: EventState) -> int:
-        """Return what the provider took and did not give back.
+    async def tickets(self, booking: Booking) -> list[Ticket]:
+        """Return a booking's tickets to which something happened."""
+        return await self._container.storage().ticket_queries.of_bookings([booking.id])
+
+    async def balance(self, state: EventState, fees: int = 0) -> int:
+        """Return what the provider took and did not give back, these fees of its bookings included.
 
         Check that every promise is kept and that our payments are the provider's.
         """
         await self.verify()
         ours = set()
-        kept = 0
+        kept = kept_as_fees = 0
         for booking in await self.bookings(state):
             payments = await self.payments(booking)
             assert all(payment.status is not ChargeStatus.PENDING for payment in payments)
@@ -163,9 +169,12 @@ class AppDriver:
             signed = [each.amount.amount * (1 if each.kind is PaymentKind.CHARGE else -1) for each in done]
             is_paid = (booking.status, booking.payment_status) == (BookingStatus.CONFIRMED, PaymentStatus.TAKEN)
             # Tickets or the money, never both, never neither.
-            assert sum(signed) == (booking.amount.amount if is_paid else 0)
+            surplus = sum(signed) - (booking.amount.amount if is_paid else 0)
+            assert surplus == 0 or fees
+            kept_as_fees += surplus
             ours |= {(payment.id, EntryKind(payment.kind), payment.amount) for payment in done}
             kept += sum(signed)
+        assert kept_as_fees == fees
         gateway = self._container.payment_gateway()
         assert isinstance(gateway, SandboxGateway)
         entries = [entry for entry in await gateway.entries() if entry.taken]
@@ -227,9 +236,15 @@ class AppDriver:
                 assert first.customer_id == command.customer
             case CancelIt() as command, "cancelled":
                 (end,) = (fact for fact in by_booking[command.booking] if isinstance(fact.what, BookingCancelled))
-                behind = history[history.index(end) + 1 :]
-                served = takewhile(lambda fact: isinstance(fact.what, BookingPromoted), behind)
-                assert len(list(served)) == outcome.promoted
+                assert _served_after(end, history) == outcome.promoted
+            case GiveBackIt() as command, "confirmed" | "held" | "waitlisted":
+                (part,) = (
+                    fact
+                    for fact in by_booking[command.booking]
+                    if isinstance(fact.what, TicketsReturned)
+                    and (fact.what.left, fact.what.quantity) == (outcome.quantity, command.quantity)
+                )
+                assert _served_after(part, history) == outcome.promoted
             case EditIt() as command, "changed":
                 versions = {
                     fact.what.version
@@ -237,6 +252,11 @@ class AppDriver:
                     if fact.event_id == command.event and isinstance(fact.what, EventChanged | TicketTypeChanged)
                 }
                 assert outcome.version in {1, *versions}
+
+
+def _served_after(freed: Fact, history: list[Fact]) -> int:
+    behind = history[history.index(freed) + 1 :]
+    return len(list(takewhile(lambda fact: isinstance(fact.what, BookingPromoted), behind)))
 
 
 def _last(facts: list[Fact]) -> str:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.bookings.give_back_tickets import TicketsToReturn
 from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
@@ -63,6 +64,16 @@ class CancelIt(Command, frozen=True, kw_only=True):
     key: str | None = None
 
 
+class GiveBackIt(Command, frozen=True, kw_only=True):
+    """A part of a booking is given back: these tickets of it, or those with the highest numbers."""
+
+    booking: UUID
+    actor: UUID
+    quantity: int = 1
+    tickets: list[UUID] | None = None
+    key: str | None = None
+
+
 class PayIt(Command, frozen=True, kw_only=True):
     """A customer pays by card."""
 
@@ -84,7 +95,7 @@ class EditIt(Command, frozen=True, kw_only=True):
     changes: dict[str, Any]
 
 
-AnyCommand = BookIt | CancelIt | PayIt | SweepIt | EditIt
+AnyCommand = BookIt | CancelIt | GiveBackIt | PayIt | SweepIt | EditIt
 
 
 class Moment(StrEnum):
@@ -155,6 +166,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     booking: UUID | None = None
     queue_number: int | None = None
     promoted: int | None = None
+    quantity: int | None = None
     version: int | None = None
     taken: int | None = None
     waiting: int | None = None
@@ -277,7 +289,7 @@ class Worker:
 
     async def _perform(self, number: int, command: AnyCommand) -> Outcome:
         match command:
-            case BookIt() | CancelIt() | PayIt():
+            case BookIt() | CancelIt() | GiveBackIt() | PayIt():
                 return await self._serve(number, command)
             case EditIt():
                 edit = Edit(
@@ -290,7 +302,7 @@ class Worker:
                 await self._sweep_all()
                 return Outcome(number=number, code="swept")
 
-    async def _serve(self, number: int, command: BookIt | CancelIt | PayIt) -> Outcome:
+    async def _serve(self, number: int, command: BookIt | CancelIt | GiveBackIt | PayIt) -> Outcome:
         remembered = _Remembered()
         promoted: int | None = None
         match command:
@@ -310,6 +322,11 @@ class Worker:
                 cancel = self._container.cancel_booking()
                 cancelled = await cancel.by_id(command.booking, Actor(command.actor), once)
                 booking, promoted = cancelled.booking, cancelled.promoted_count
+            case GiveBackIt():
+                part = TicketsToReturn(command.booking, command.quantity, command.tickets)
+                once = remembered.once(command.actor, command.key)
+                smaller = await self._container.give_back_tickets()(part, Actor(command.actor), once)
+                booking, promoted = smaller.booking, smaller.promoted_count
             case _:
                 booking = await self._pay(command, remembered.once(command.actor, command.key))
         return Outcome(
@@ -318,6 +335,7 @@ class Worker:
             booking=booking.id,
             queue_number=booking.queue_number,
             promoted=promoted,
+            quantity=booking.quantity,
             answer=remembered.answer,
         )
 
