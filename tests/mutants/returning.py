@@ -5,6 +5,7 @@ from typing import Final
 from .trial import Change, Fault
 
 _RETURNING: Final = ("tests/domain/test_returning.py",)
+_APPLICATION: Final = ("tests/application/bookings/test_give_back_tickets.py",)
 _DECISION: Final = "domain/decisions/return_tickets.py"
 
 RETURNING: Final = (
@@ -87,5 +88,71 @@ RETURNING: Final = (
             ),
         ),
         ("tests/contract/test_tickets.py",),
+    ),
+    Fault(
+        "Who still waits after a part sees no place",
+        (
+            Change(
+                "application/turnstile/batch.py",
+                "        if booking.is_waiting:\n            await self._flush(storage)\n",
+                "        if False:\n            await self._flush(storage)\n",
+            ),
+        ),
+        _APPLICATION,
+    ),
+    Fault(
+        "The place after a part is that of before the transaction",
+        (
+            Change(
+                "application/turnstile/batch.py",
+                "            await self._flush(storage)\n            booking = replace(booking, place",
+                "            booking = replace(booking, place",
+            ),
+        ),
+        _APPLICATION,
+    ),
+    Fault(
+        "The answer to a part shows the booking as it was after the first step of settling",
+        (
+            Change(
+                "application/bookings/cancel_booking.py",
+                "result.booking or result.outcome.booking",
+                "result.outcome.booking",
+            ),
+        ),
+        _APPLICATION,
+    ),
+    Fault(
+        "Customers get mails about the parts that they gave back",
+        (
+            Change(
+                "domain/mails.py",
+                '        case TicketsReturned(by="organizer"):\n',
+                "        case TicketsReturned():\n",
+            ),
+        ),
+        ("tests/domain/test_mails.py",),
+    ),
+    Fault(
+        "A part that was acknowledged twice is not noticed",
+        (
+            Change(
+                "entrypoints/harness/history/promises.py",
+                "            if (call.booking_id, left) in known:\n",
+                "            if False:\n",
+            ),
+        ),
+        ("tests/entrypoints/harness/history/test_promises.py",),
+    ),
+    Fault(
+        "A part for which nobody asked is not noticed",
+        (
+            Change(
+                "entrypoints/harness/history/promises.py",
+                "                if unknown[booking_id, part.quantity] < 0:\n",
+                "                if False:\n",
+            ),
+        ),
+        ("tests/entrypoints/harness/history/test_promises.py",),
     ),
 )
