@@ -235,7 +235,12 @@ class Batch:
         self, storage: EventRepository, spec: LoadSpec, result: CommandResult[Any], now: datetime
     ) -> CommandResult[Any]:
         """Continue settling after a command, and add its booking as it then is where the command shows it."""
-        result = await self._settle_further(storage, result, now)
+        first, result = result, await self._settle_further(storage, result, now)
+        if spec.sizes and result is not first:
+            # Another step starts without what was loaded for the command.
+            await self._flush(storage)
+            sizes = (await storage.waiting_sizes([spec.event_id])).get(spec.event_id, {})
+            result = replace(result, inventory=replace(result.inventory, waiting_sizes=sizes))
         if not spec.shows or spec.booking_id is None:
             return result
         booking = self._views[spec.event_id.int].bookings[spec.booking_id.int]

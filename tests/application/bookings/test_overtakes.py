@@ -4,9 +4,9 @@ import asyncio
 
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.event import WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListPolicy
 from boxoffice.domain.user import Actor
-from tests.application.fake_app import FakeApp
+from tests.application.fake_app import ANA, BEN, CLEO, ORGANIZER, FakeApp
 
 
 async def test_cancellations_of_one_batch_serve_as_many_as_may_overtake() -> None:
@@ -19,3 +19,15 @@ async def test_cancellations_of_one_batch_serve_as_many_as_may_overtake() -> Non
     assert confirmed == [False, True, True, False]
     assert (await app.book(event_id, Actor(app.ids.new()))).status is BookingStatus.WAITLISTED
     assert (await VerifyPromises(app.storage, app.clock)()).breaches == []
+
+
+async def test_the_answer_to_a_pause_knows_that_one_ticket_would_overtake() -> None:
+    """Whom a pause leaves first in line is loaded in a further step, and the sizes of who waits are known after it."""
+    app = FakeApp()
+    event_id = await app.event(8, waiting_list_policy=WaitingListPolicy.FILL, max_overtakes=2)
+    await app.book(event_id, ANA, 5)
+    await app.book(event_id, BEN, 4)
+    await app.book(event_id, CLEO, 1)
+    paused = await app.edit(event_id, status=EventStatus.PAUSED)
+    assert not paused.is_sold_out(app.clock.now())
+    assert paused == await app.read_event(event_id, ORGANIZER)
