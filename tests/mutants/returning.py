@@ -94,8 +94,8 @@ RETURNING: Final = (
         (
             Change(
                 "application/turnstile/batch.py",
-                "        if booking.is_waiting:\n            await self._flush(storage)\n",
-                "        if False:\n            await self._flush(storage)\n",
+                "if booking.is_waiting and not result.inventory.event.awaits_draw:",
+                "if False:",
             ),
         ),
         _APPLICATION,

@@ -27,18 +27,14 @@ from boxoffice.entrypoints.harness import HarnessClock
 from boxoffice.entrypoints.harness.machine.box_office import (
     DISMISSED,
     HOLDERS,
-    Appoint,
     AttendeeSeen,
     BookingLook,
     BookingSeen,
-    ChangeDuty,
-    Dismiss,
     DoorLook,
     EventLook,
     EventSeen,
     ExplanationSeen,
     FactSeen,
-    GiveBack,
     Order,
     Outcome,
     PaymentSeen,
@@ -52,6 +48,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     has_account,
     user_of,
 )
+from boxoffice.entrypoints.harness.machine.commands import Appoint, ChangeDuty, Dismiss, GiveBack
 from boxoffice.entrypoints.harness.machine.container.container_box_office import ContainerBoxOffice
 from boxoffice.entrypoints.harness.machine.in_process import ATTENDEES
 from boxoffice.entrypoints.http.app import create_app

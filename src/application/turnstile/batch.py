@@ -244,7 +244,7 @@ class Batch:
         if not spec.shows or spec.booking_id is None:
             return result
         booking = self._views[spec.event_id.int].bookings[spec.booking_id.int]
-        if booking.is_waiting:
+        if booking.is_waiting and not result.inventory.event.awaits_draw:
             await self._flush(storage)
             booking = replace(booking, place=await storage.place(booking))
         return replace(result, booking=booking)

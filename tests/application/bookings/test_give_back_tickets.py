@@ -1,6 +1,7 @@
 """Giving a part of a booking back through the turnstile."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -8,6 +9,7 @@ from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.give_back_tickets import TicketsToReturn
 from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.domain.booking import Booking, Place
+from boxoffice.domain.draws.draw import Admission
 from boxoffice.domain.event import WaitingListPolicy
 from boxoffice.domain.refusals import ExceedsBooking, NotFound, Refusal
 from boxoffice.domain.tickets.ticket import ticket_id
@@ -86,3 +88,11 @@ async def test_the_answer_shows_what_a_later_step_does() -> None:
     answer = await app.give_back_tickets(TicketsToReturn(booking.id, 2), BEN)
     assert (answer.booking.status, answer.booking.quantity, answer.booking.place) == ("confirmed", 1, None)
     assert answer.promoted_count == 1
+
+
+async def test_before_the_draw_there_is_no_place() -> None:
+    app = FakeApp()
+    event_id = await app.event(4, admission=Admission.DRAW, draw_closes_at=app.clock.now() + timedelta(days=1))
+    entry = await app.book(event_id, ANA, 3)
+    answer = await app.give_back_tickets(TicketsToReturn(entry.id, 1), ANA)
+    assert (answer.booking.status, answer.booking.quantity, answer.booking.place) == ("waitlisted", 2, None)

@@ -17,7 +17,6 @@ from .box_office import (
     Answer,
     BookingSeen,
     BoxOffice,
-    Command,
     EventLook,
     FactSeen,
     HarnessClock,
@@ -29,6 +28,7 @@ from .box_office import (
     difference,
     has_account,
 )
+from .commands import Command
 from .container.troubled import Trouble
 from .in_process import HarnessIds
 from .model.booking import ModelBooking

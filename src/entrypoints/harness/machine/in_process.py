@@ -38,14 +38,10 @@ from ...container import Container
 from .box_office import (
     DISMISSED,
     HOLDERS,
-    Appoint,
     BookingLook,
     BookingSeen,
-    ChangeDuty,
-    Dismiss,
     DoorLook,
     EventLook,
-    GiveBack,
     Order,
     Outcome,
     Replay,
@@ -57,6 +53,7 @@ from .box_office import (
     has_account,
     user_of,
 )
+from .commands import Appoint, ChangeDuty, Dismiss, GiveBack
 from .container.container_box_office import ContainerBoxOffice
 from .rendering import seen_of
 from .strategies import ADMIN

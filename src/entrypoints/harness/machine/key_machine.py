@@ -16,7 +16,8 @@ from ....domain.decisions.organize import Edit, EventChanges
 from ....domain.event import EventStatus
 from ....domain.payment import PaymentMethod
 from ....domain.policy import KeyRole
-from .box_office import Answer, Command, Order, Outcome, has_account
+from .box_office import Answer, Order, Outcome, has_account
+from .commands import Command
 from .comparing_machine import ComparingMachine
 from .model.booking import TAKES, ModelBooking
 from .model.event import ModelEvent

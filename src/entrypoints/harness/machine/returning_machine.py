@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from .box_office import GiveBack
+from .commands import GiveBack
 from .door_machine import DoorMachine
 from .model.booking import ModelBooking
 from .strategies import ADMIN, CUSTOMERS, HELPERS, picks

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from ....domain.policy import StaffRole
-from .box_office import Appoint, ChangeDuty, Dismiss, Order
+from .box_office import Order
+from .commands import Appoint, ChangeDuty, Dismiss
 from .comparing_machine import ComparingMachine
 from .model.event import ModelEvent
 from .strategies import ADMIN, CUSTOMERS, HELPERS, LEAVERS, ORGANIZERS, BookingRequest, gifts, picks, roles
