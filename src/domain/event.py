@@ -16,6 +16,7 @@ from .refusals import (
     NotAllowed,
     NotFound,
     NotOnSale,
+    NotSignedIn,
     TooManyEvents,
 )
 from .user import Actor, Role
@@ -279,6 +280,19 @@ class Event(EventDetails, frozen=True, kw_only=True):
         if not self.may_with_booking(customer_id, actor, right):
             self.check_shows_booking(customer_id, actor, seeing)
             raise _not_allowed(right)
+
+    def check_shows_log(self, actor: Actor | None) -> None:
+        """Raise NotFound if there is no log; NotSignedIn or NotAllowed unless everybody may read it, or the actor.
+
+        Whether the actor may see the event is checked before.
+        """
+        if self.log is LogMode.OFF:
+            raise NotFound
+        if self.log is not LogMode.PUBLIC:
+            if actor is None:
+                raise NotSignedIn
+            if not self.may(actor, Right.SEE_LOG):
+                raise _not_allowed(Right.SEE_LOG)
 
     def has_started(self, now: datetime) -> bool:
         """Return whether the event has started; without a start time it never does."""

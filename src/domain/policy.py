@@ -77,6 +77,8 @@ class Right(StrEnum):
     """Complete or cancel the event."""
     SEE_STAFF = "see-staff"
     """See who works for the event."""
+    SEE_LOG = "see-log"
+    """Read the event's log where it is not public."""
     APPOINT_STAFF = "appoint-staff"
     """Say who works for the event, and as what."""
     RECEIVE_FACTS = "receive-facts"
@@ -114,6 +116,7 @@ RULES: Final[Mapping[Right, Rule]] = {
     Right.GRANT_REFUNDS: Rule(Standing.MANAGER),
     Right.END_EVENT: Rule(Standing.ORGANIZER),
     Right.SEE_STAFF: Rule(Standing.ORGANIZER, only_reads=True),
+    Right.SEE_LOG: Rule(Standing.ORGANIZER, only_reads=True),
     Right.APPOINT_STAFF: Rule(Standing.ORGANIZER),
     Right.RECEIVE_FACTS: Rule(Standing.ORGANIZER, in_person=True),
 }

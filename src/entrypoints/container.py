@@ -9,6 +9,7 @@ from uuid import UUID
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import AttributeGetter, Dependency, Object, Singleton
 
+from ..adapters.log.formats import C2spLogFormats
 from ..adapters.observability import Metrics, UnhandledErrors
 from ..adapters.security import (
     Argon2PasswordHasher,
@@ -37,6 +38,7 @@ from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.number_tickets import NumberTickets
 from ..application.background.review_accounts import ReviewAccounts
 from ..application.background.seal_code_keys import SealCodeKeys
+from ..application.background.seal_logs import SealLogs
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
@@ -67,6 +69,10 @@ from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
 from ..application.limits.allowances import NEW_CUSTOMERS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
+from ..application.log.log_key import LogKey
+from ..application.log.new_facts import NewFacts
+from ..application.log.read_log import ReadLog
+from ..application.log.seal_log import SealLog
 from ..application.operators.disable_user import DisableUser, EnableUser
 from ..application.operators.grant_role import GrantRole
 from ..application.operators.list_users import ListUsers
@@ -80,8 +86,8 @@ from ..application.personal_data.export_account import ExportAccount
 from ..application.personal_data.finish_erasure import FinishErasure
 from ..application.ports.accounts.api_keys import ApiKeyTexts
 from ..application.ports.errors import Unavailable
+from ..application.ports.log.formats import LogFormats
 from ..application.ports.notifications import EmailSender, WebhookSender
-from ..application.ports.observability import Observer
 from ..application.ports.payments import GatewaySilent, PaymentGateway
 from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
@@ -111,8 +117,9 @@ from .providers import (
     make_initialize_event,
     make_link_mails,
     make_link_tokens,
+    make_log_key,
     make_metrics,
-    make_observer,
+    make_new_facts,
     make_payment_gateway,
     make_receive_notice,
     make_sandbox,
@@ -151,6 +158,7 @@ class Container(DeclarativeContainer):
     link_tokens: Singleton[LinkTokens] = Singleton(make_link_tokens, secrets)
     api_key_texts: Singleton[ApiKeyTexts] = Singleton(make_api_key_texts, secrets)
     code_signer: Singleton[CodeSigner] = Singleton(make_code_signer, secrets)
+    log_formats: Singleton[LogFormats] = Singleton(C2spLogFormats)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(make_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
@@ -160,17 +168,18 @@ class Container(DeclarativeContainer):
     account_queries: AttributeGetter = storage.provided.account_queries
     api_key_queries: AttributeGetter = storage.provided.api_key_queries
     staff_queries: AttributeGetter = storage.provided.staff_queries
+    log_queries: AttributeGetter = storage.provided.log_queries
     ticket_queries: AttributeGetter = storage.provided.ticket_queries
     check_in_queries: AttributeGetter = storage.provided.check_in_queries
     duties: Singleton[Duties] = Singleton(Duties, staff_queries)
     metrics: Singleton[Metrics] = Singleton(make_metrics, settings, storage)
     unhandled_errors: Singleton[UnhandledErrors] = Singleton(make_unhandled_errors, metrics, reports)
-    observer: Singleton[Observer] = Singleton(make_observer, metrics, tracing)
-    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
+    new_facts: Singleton[NewFacts] = Singleton(make_new_facts, metrics, tracing)
+    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=new_facts)
     response_allowance: Singleton[Allowance | None] = Singleton(make_allowance, settings, STORED_RESPONSE_BYTES)
     new_customers: Singleton[Allowance | None] = Singleton(make_allowance, settings, NEW_CUSTOMERS)
     turnstile: Singleton[Turnstile] = Singleton(
-        Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=response_allowance
+        Turnstile, storage, clock, ids, jitter=jitter, observer=new_facts, response_allowance=response_allowance
     )
     link_mails: Singleton[LinkMails] = Singleton(make_link_mails, settings, ids)
     draining: Singleton[Draining] = Singleton(Draining)
@@ -237,6 +246,11 @@ class Container(DeclarativeContainer):
     seal_code_keys: Singleton[SealCodeKeys | None] = Singleton(
         make_seal_code_keys, settings, storage, code_signer.provider, jitter
     )
+
+    log_key: Singleton[LogKey] = Singleton(make_log_key, settings, storage, code_signer, log_formats, jitter)
+    read_log: Singleton[ReadLog] = Singleton(ReadLog, event_queries, log_queries, duties, log_formats)
+    seal_log: Singleton[SealLog] = Singleton(SealLog, storage, log_formats, log_key, jitter=jitter)
+    seal_logs: Singleton[SealLogs] = Singleton(SealLogs, storage, seal_log, new_facts, clock, ids, jitter=jitter)
 
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails

@@ -14,6 +14,9 @@ RESUME_EVERY = 2.0
 SWEEP_EVERY = 1.0
 """Seconds between two sweeps of lapsed holds, open payments and old stored responses."""
 
+SEAL_EVERY = 0.5
+"""Seconds between two rounds that seal the logs of events."""
+
 SAMPLE_EVERY = 1.0
 """Seconds between two samples of this process's gauges."""
 
@@ -39,13 +42,15 @@ async def running(
     resume_every: float = RESUME_EVERY,
     sweep_every: float = SWEEP_EVERY,
     share_every: float = SHARE_EVERY,
+    seal_every: float = SEAL_EVERY,
     notify_every: float | None = NOTIFY_EVERY,
 ) -> AsyncIterator[Container]:
     """Prepare the container, run the background tasks, and close everything at the end.
 
     An SQLite database is migrated; any other must have the current schema. The tasks resume unfinished steps, sweep
-    holds and payments, and notify webhooks and customers (unless `notify_every` is None). Leases let one process at a
-    time sweep and notify. At the end, queued commands are completed before the connections are closed.
+    holds and payments, seal logs, and notify webhooks and customers (unless `notify_every` is None). Leases let one
+    process at a time sweep, seal and notify. At the end, queued commands are completed before the connections are
+    closed.
 
     Raises: SettingsError, Unavailable.
     """
@@ -67,6 +72,7 @@ async def running(
         tasks = [
             asyncio.create_task(_repeat(container.resume_unsettled(), resume_every, "Resuming unfinished steps")),
             asyncio.create_task(_repeat(container.sweep(), sweep_every, "Sweeping holds and payments")),
+            asyncio.create_task(_repeat(container.seal_logs(), seal_every, "Sealing logs")),
             asyncio.create_task(_repeat(container.forget_links(), EXPIRE_EVERY, "Deleting old links")),
             asyncio.create_task(_repeat(container.key_uses().store, STORE_USES_EVERY, "Storing the use of API keys")),
             asyncio.create_task(_repeat(sample, SAMPLE_EVERY, "Sampling gauges")),

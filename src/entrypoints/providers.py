@@ -1,7 +1,8 @@
 """How the container makes adapters and use cases that depend on the settings."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ..adapters.notifications import HttpWebhookSender
 from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
@@ -19,11 +20,13 @@ from ..application.duties import Duties
 from ..application.events.commit_to_draw import CommitToDraw
 from ..application.events.initialize_event import InitializeEvent
 from ..application.limits.allowances import NEW_EVENTS, Allowance
+from ..application.log.log_key import LogKey
+from ..application.log.new_facts import NewFacts
 from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.ports.accounts.api_keys import ApiKeyTexts
+from ..application.ports.log.formats import LogFormats
 from ..application.ports.notifications import EmailSender, WebhookSender
-from ..application.ports.observability import Observer
 from ..application.ports.payments import PaymentGateway
 from ..application.ports.queries import PaymentQueries
 from ..application.ports.security import LinkTokens, Tokens
@@ -92,8 +95,12 @@ def make_unhandled_errors(metrics: Metrics, reports: "SentryReports | None") -> 
     return UnhandledErrors(metrics.count_unhandled, *([] if reports is None else [reports.report]))
 
 
-def make_observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
-    return metrics if tracing is None else CompositeObserver(metrics, tracing)
+DEFAULT_LOG_HOST: Final = "boxoffice"
+"""The name of the logs of an installation without a public address."""
+
+
+def make_new_facts(metrics: Metrics, tracing: "Tracing | None") -> NewFacts:
+    return NewFacts(metrics if tracing is None else CompositeObserver(metrics, tracing))
 
 
 def make_metrics(settings: Settings, storage: Storage) -> Metrics:
@@ -128,6 +135,17 @@ def make_api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
 
 def make_code_signer(secrets: tuple[str, ...]) -> CodeSigner:
     return Ed25519CodeSigner(*secrets)
+
+
+def make_log_key(
+    settings: Settings,
+    storage: Storage,
+    code_signer: CodeSigner,
+    log_formats: LogFormats,
+    jitter: Callable[[], float],
+) -> LogKey:
+    host = DEFAULT_LOG_HOST if settings.public_url is None else urlsplit(settings.public_url).netloc
+    return LogKey(storage, code_signer, log_formats, host, jitter=jitter)
 
 
 def make_seal_code_keys(

@@ -10,6 +10,7 @@ from .drawing import DRAWING
 from .erasing import ERASING
 from .explaining import EXPLAINING
 from .grants import GRANTS
+from .logs import LOGS
 from .returning import RETURNING
 from .staff import STAFF
 from .trial import Change, Fault
@@ -3187,6 +3188,7 @@ FAULTS: Final = (
     *CHECKING,
     *DRAWING,
     *GRANTS,
+    *LOGS,
     *RETURNING,
     *STAFF,
     *ERASING,

@@ -19,6 +19,7 @@ def check(draft: Draft) -> None:
     _check_numbers(draft)
     _check_users(draft)
     draft.notifications.check(draft.tables.notifications)
+    draft.logs.check(draft.tables.logs)
     for payment_id in draft.new_payments:
         if payment_id in draft.tables.payments.get(draft.payments[payment_id].booking_id, {}):
             raise Conflict("a payment with this id exists")
@@ -139,6 +140,7 @@ def apply(draft: Draft) -> None:
     tables.responses.update(draft.responses)
     tables.leases.update(draft.leases)
     draft.notifications.apply(tables.notifications)
+    draft.logs.apply(tables.logs)
     _put_limits(draft)
 
 

@@ -24,6 +24,7 @@ from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import ApiKey, Session, User
+from .log.tables import LogDraft
 from .notifications.tables import NotificationDraft
 from .tables import Tables
 
@@ -62,6 +63,7 @@ class Draft(Struct):
     new_staff: set[tuple[UUID, UUID]] = field(default_factory=set)
     tickets: list[Ticket] = field(default_factory=list)
     new_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
+    logs: LogDraft = field(default_factory=LogDraft)
     sealed_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
     check_ins: dict[UUID, dict[UUID, CheckIn]] = field(default_factory=dict)
 

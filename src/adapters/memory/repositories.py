@@ -409,6 +409,7 @@ class MemoryErasureRepository:
         draft.staff.update({(event_id, user.id): None for event_id in events})
         links, claims = draft.tables.notifications.links.values(), draft.tables.notifications.claims.values()
         of_user = [each.id for each in links if each.user_id == user.id or each.email == address]
+        draft.logs.removed_keys.add(user.id)
         draft.notifications.links.update(dict.fromkeys(of_user))
         draft.notifications.claims.update(dict.fromkeys(each.id for each in claims if each.email == address))
 

@@ -117,6 +117,7 @@ class MemorySnapshot:
             "sessions of erased accounts": sum(each.user_id in erased for each in tables.sessions.values()),
             "links to erased accounts": sum(each.user_id in erased for each in tables.notifications.links.values()),
             "duties of erased accounts": sum(len(erased & members.keys()) for members in tables.staff.values()),
+            "keys of erased accounts in logs": sum(each in erased for each in tables.logs.keys),
             "API keys of erased accounts": sum(each.user_id in finished for each in tables.api_keys.values()),
             "webhooks of erased accounts": sum(
                 each.organizer_id in finished for each in tables.notifications.webhooks.values()

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ...application.ports.accounts.api_keys import ApiKeyQueries
 from ...application.ports.accounts.staff import StaffQueries
 from ...application.ports.check_ins import CheckInQueries
+from ...application.ports.log.storage import LogQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import (
@@ -23,6 +24,7 @@ from .accounts.api_keys import MemoryApiKeyQueries
 from .accounts.staff import MemoryStaffQueries
 from .check_ins import MemoryCheckInQueries
 from .code_keys import MemoryCodeKeyQueries
+from .log.logs import MemoryLogQueries
 from .notifications.repositories import MemoryNotificationQueries
 from .queries import (
     MemoryAccountQueries,
@@ -108,6 +110,7 @@ class MemoryStorage:
         self.code_key_queries: CodeKeyQueries = MemoryCodeKeyQueries(tables, self._before_read)
         self.check_in_queries: CheckInQueries = MemoryCheckInQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
+        self.log_queries: LogQueries = MemoryLogQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 
     async def _before_read(self) -> None:

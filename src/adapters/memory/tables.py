@@ -22,6 +22,7 @@ from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import EventState, TicketType
 from ...domain.user import ApiKey, Session, User
+from .log.tables import LogTables
 from .notifications.tables import NotificationTables
 
 NO_BOOKINGS: Final[Mapping[UUID, UUID]] = {}
@@ -67,6 +68,7 @@ class Tables(Struct):
     reviews: dict[UUID, AccountReview] = field(default_factory=dict)
     staff: dict[UUID, dict[UUID, StaffMember]] = field(default_factory=dict)
     code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
+    logs: LogTables = field(default_factory=LogTables)
     erasures: dict[UUID, Erasure] = field(default_factory=dict)
     tickets: dict[UUID, dict[int, Ticket]] = field(default_factory=dict)
     check_ins: dict[UUID, dict[UUID, CheckIn]] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Tables(Struct):
             api_keys=dict(self.api_keys),
             staff={event_id: dict(members) for event_id, members in self.staff.items()},
             erasures=dict(self.erasures),
+            logs=LogTables(keys=dict(self.logs.keys)),
             notifications=NotificationTables(
                 webhooks=dict(self.notifications.webhooks), links=dict(self.notifications.links)
             ),

@@ -3,6 +3,7 @@
 from ...application.ports.accounts.api_keys import ApiKeyRepository
 from ...application.ports.accounts.links import LinkRepository
 from ...application.ports.accounts.staff import StaffRepository
+from ...application.ports.log.storage import LogRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
 from ...application.ports.repositories import (
     ErasureRepository,
@@ -16,6 +17,7 @@ from .accounts.api_keys import MemoryApiKeyRepository
 from .accounts.links import MemoryLinkRepository
 from .accounts.staff import MemoryStaffRepository
 from .code_keys import MemoryCodeKeyRepository
+from .log.logs import MemoryLogRepository
 from .notifications.repositories import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import (
     MemoryErasureRepository,
@@ -47,3 +49,4 @@ class MemoryUnitOfWork(MemoryTransaction):
         self.mails: MailRepository = MemoryMailRepository(self)
         self.limits: LimitRepository = MemoryLimitRepository(self)
         self.code_keys: CodeKeyRepository = MemoryCodeKeyRepository(self)
+        self.logs: LogRepository = MemoryLogRepository(self)

@@ -48,6 +48,10 @@ class Ed25519CodeSigner:
         """See the port."""
         return self._sealed(key.event_id, self._opened(key))
 
+    def private_key(self, key: CodeKey) -> bytes:
+        """See the port."""
+        return self._opened(key).private_bytes_raw()
+
     def codes(self, key: CodeKey, tickets: Sequence[TicketRef]) -> list[str]:
         """See the port. The private key is in memory only meanwhile."""
         private = self._opened(key)

@@ -21,6 +21,7 @@ from .queries.check_ins import SqlCheckInQueries
 from .queries.code_keys import SqlCodeKeyQueries
 from .queries.events import SqlEventQueries
 from .queries.explanations import SqlExplanationQueries
+from .queries.log.logs import SqlLogQueries
 from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
 from .queries.staff import SqlStaffQueries
@@ -34,6 +35,7 @@ from .repositories.code_keys import SqlCodeKeyRepository
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
+from .repositories.logs import SqlLogRepository
 from .repositories.mails import SqlMailRepository
 from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
@@ -64,6 +66,7 @@ class SqlUnitOfWork:
         self.mails: SqlMailRepository = SqlMailRepository(transaction)
         self.limits: SqlLimitRepository = SqlLimitRepository(transaction)
         self.code_keys: SqlCodeKeyRepository = SqlCodeKeyRepository(transaction)
+        self.logs: SqlLogRepository = SqlLogRepository(transaction)
 
     async def __aenter__(self) -> Self:
         await self._transaction.__aenter__()
@@ -107,6 +110,7 @@ class SqlStorage:
         self.code_key_queries: SqlCodeKeyQueries = SqlCodeKeyQueries(self._reading, classify)
         self.check_in_queries: SqlCheckInQueries = SqlCheckInQueries(self._reading, self._listing, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
+        self.log_queries: SqlLogQueries = SqlLogQueries(self._reading, self._listing, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 
     @property

@@ -153,7 +153,9 @@ class ErasureRepository(Protocol):
     """What is erased with an account, and the erasures that are not finished, inside a unit of work."""
 
     async def erase(self, user: User) -> None:
-        """Delete what is kept of a locked account beside its row, bookings and events: its sessions, links and duties.
+        """Delete what is kept of a locked account beside its row, bookings and events.
+
+        These are its sessions, links, duties, and its key in events' logs.
 
         If it has verified its address, delete all links and claims with that address too.
         """

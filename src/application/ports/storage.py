@@ -7,6 +7,7 @@ from .accounts.api_keys import ApiKeyQueries, ApiKeyRepository
 from .accounts.links import LinkRepository
 from .accounts.staff import StaffQueries, StaffRepository
 from .check_ins import CheckInQueries
+from .log.storage import LogQueries, LogRepository
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, ExplanationQueries, PaymentQueries, Snapshot
@@ -62,6 +63,10 @@ class UnitOfWork(Protocol):
     def code_keys(self) -> CodeKeyRepository:
         """The keys that sign the codes of tickets."""
 
+    @property
+    def logs(self) -> LogRepository:
+        """Events' logs, and the keys of customers in them."""
+
     async def commit(self) -> None:
         """Make everything durable, then return. Raises: OutcomeUnknown when the connection is lost meanwhile."""
 
@@ -112,6 +117,10 @@ class Storage(Protocol):
     @property
     def notification_queries(self) -> NotificationQueries:
         """Committed webhooks, deliveries and mails."""
+
+    @property
+    def log_queries(self) -> LogQueries:
+        """Committed logs of events."""
 
     @property
     def statistics(self) -> Statistics:

@@ -62,6 +62,9 @@ class CodeSigner(Protocol):
     def sealed_anew(self, key: CodeKey) -> CodeKey:
         """Return the key, encrypted with the newest secret. Raises: SecretMissing."""
 
+    def private_key(self, key: CodeKey) -> bytes:
+        """Return the 32 bytes of a private key (RFC 8032). Raises: SecretMissing."""
+
     def codes(self, key: CodeKey, tickets: Sequence[TicketRef]) -> list[str]:
         """Return the codes of tickets of the key's event; it takes about 0.1 ms for each. Raises: SecretMissing."""
 

@@ -44,6 +44,7 @@ DOOR: Final = _row("401 403 403 yes yes yes yes yes")
 DESK: Final = _row("401 403 403 403 yes yes yes yes")
 MANAGER: Final = _row("401 403 403 403 403 yes yes yes")
 ORGANIZER: Final = _row("401 403 403 403 403 403 yes yes")
+DRAFTS_LOG: Final = _row("404 404 404 403 403 403 yes yes")
 ORGANIZER_IN_PERSON: Final = _row("401 403 403 403 403 403 yes 403")
 OWNER: Final = _row("401 404 404 404 404 404 yes 404")
 """The thing is the organizer's own."""
@@ -257,6 +258,16 @@ async def _checked_in(scene: Scene) -> None:
     scene.thing = {"check_in_id": entry["id"]}
 
 
+async def _sealed(scene: Scene) -> None:
+    await scene.service.container.seal_log()(UUID(scene.event["id"]))
+    scene.thing = {"level": "entries", "index": "000.p/1"}
+
+
+async def _sealed_in_public(scene: Scene) -> None:
+    ok(await scene.organizer.patch(f"/events/{scene.event['id']}", {"log": "public"}))
+    await _sealed(scene)
+
+
 async def _another_helper(scene: Scene) -> None:
     scene.thing = {"email": (await scene.service.user()).email}
 
@@ -335,6 +346,20 @@ TRIALS: Final = (
     _trial("GET /events/{event_id}/payments", DESK),
     _trial("GET /events/{event_id}/changes", MANAGER),
     _trial("GET /events/{event_id}/staff", ORGANIZER),
+    _trial("GET /events/{event_id}/log/checkpoint", ORGANIZER, prepare=_sealed, draft=DRAFTS_LOG),
+    _trial("GET /events/{event_id}/log/tile/{level}/{index}", ORGANIZER, prepare=_sealed, draft=DRAFTS_LOG),
+    _trial(
+        "GET /events/{event_id}/log/checkpoint",
+        ANYONE,
+        note="where `log` is `public`",
+        prepare=_sealed_in_public,
+    ),
+    _trial(
+        "GET /events/{event_id}/log/tile/{level}/{index}",
+        ANYONE,
+        note="where `log` is `public`",
+        prepare=_sealed_in_public,
+    ),
     _trial(
         "POST /events/{event_id}/staff",
         ORGANIZER,
@@ -412,6 +437,7 @@ TRIALS: Final = (
     _trial("GET /webhooks/{webhook_id}/deliveries", OWNER, prepare=_webhook),
     _trial("POST /webhooks/{webhook_id}/deliveries/{delivery_id}/retry", OWNER, prepare=_dead_delivery),
     # Operations.
+    _trial("GET /log/key", ANYONE),
     *(
         _trial(f"GET {path}", ANYONE)
         for path in ("/health/live", "/health/ready", "/metrics", "/problems", "/openapi.json")

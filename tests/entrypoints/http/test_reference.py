@@ -63,6 +63,9 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "get /events/{eventId}/check-ins": ("ListConflicts", 200, {403, 404}),
     "post /events/{eventId}/check-ins": ("CheckIn", 200, {403, 404, 409, 422}),
     "post /events/{eventId}/check-ins/{checkInId}/undo": ("UndoCheckIn", 200, {403, 404, 409, 422}),
+    "get /log/key": ("ReadLogKey", 200, set()),
+    "get /events/{eventId}/log/checkpoint": ("ReadLogCheckpoint", 200, {403, 404}),
+    "get /events/{eventId}/log/tile/{level}/{index}": ("ReadLogTile", 200, {403, 404}),
     "get /events/{eventId}/staff": ("ListStaff", 200, {403, 404}),
     "patch /events/{eventId}/staff/{userId}": ("ChangeMember", 200, {403, 404}),
     "delete /events/{eventId}/staff/{userId}": ("DismissMember", 204, {403, 404}),
@@ -88,6 +91,7 @@ OPERATIONS = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 PUBLIC = {
     *("VerifyEmail", "RequestPasswordReset", "ResetPassword"),
     *("CreateUser", "LogIn", "RefreshSession", "LogOut", "ListEvents", "ReadEvent", "ReadStatus", "ListProblems"),
+    *("ReadLogKey", "ReadLogCheckpoint", "ReadLogTile"),
     *("ReadProblem", "ReadLiveness", "ReadReadiness", "ReadMetrics", "ReadOpenApi", "ReceiveStripeEvent"),
 }
 TAKE_A_KEY = {

@@ -28,6 +28,7 @@ _TAGS: Final = {
     "Tickets": "The tickets of a booking, and their codes.",
     "Door": "What scanners need, and tickets that are checked in.",
     "Staff": "Who works for an event, and as what.",
+    "Logs": "What anyone can check: events' logs in the formats of C2SP.",
     "Webhooks": "Receivers of the facts of your events.",
     "Operations": "Health checks, metrics, the reference and problem codes.",
     "Facts": "The messages that webhooks receive.",

@@ -20,6 +20,7 @@ from ...schema.tables import (
     account_claims,
     account_links,
     account_reviews,
+    customer_log_keys,
     erasures,
     event_staff,
     payments,
@@ -75,7 +76,8 @@ _END_SESSIONS = (
 )
 _END_OTHER_SESSIONS = _END_SESSIONS.where(sessions.c.id != bindparam("but"))
 _OF_USER = [
-    delete(table).where(table.c.user_id == bindparam("of_user")) for table in (sessions, account_links, event_staff)
+    delete(owner.table).where(owner == bindparam("of_user"))
+    for owner in (sessions.c.user_id, account_links.c.user_id, event_staff.c.user_id, customer_log_keys.c.customer_id)
 ]
 _OF_ADDRESS = [delete(table).where(table.c.email == bindparam("to_email")) for table in (account_links, account_claims)]
 _SAVE = BulkInsert(erasures, on_existing={"due_at": "{new}"})

@@ -16,6 +16,7 @@ from .accounts import (
 )
 from .door import check_ins
 from .events import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_blocks, waiting_list
+from .logs import customer_log_keys, event_logs, log_bundles, log_hosts, log_tiles, unsealed_events
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
 from .operations import chances, code_keys, leases, login_failures, request_counts, stored_responses, verifications
@@ -30,12 +31,17 @@ __all__ = [
     "chances",
     "check_ins",
     "code_keys",
+    "customer_log_keys",
     "erasures",
     "event_grams",
+    "event_logs",
     "event_staff",
     "events",
     "facts",
     "leases",
+    "log_bundles",
+    "log_hosts",
+    "log_tiles",
     "login_failures",
     "mail_cursors",
     "mail_times",
@@ -47,6 +53,7 @@ __all__ = [
     "stored_responses",
     "ticket_types",
     "tickets",
+    "unsealed_events",
     "users",
     "verifications",
     "waiting_blocks",

@@ -10,6 +10,7 @@ from .....application.ports.accounts.links import LinkRepository
 from .....application.ports.accounts.staff import StaffQueries, StaffRepository
 from .....application.ports.check_ins import CheckInQueries
 from .....application.ports.errors import OutcomeUnknown, Retryable
+from .....application.ports.log.storage import LogQueries, LogRepository
 from .....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from .....application.ports.observability import Statistics
 from .....application.ports.queries import (
@@ -55,6 +56,7 @@ class InterceptedStorage:
         self.ticket_queries: TicketQueries = storage.ticket_queries
         self.check_in_queries: CheckInQueries = storage.check_in_queries
         self.notification_queries: NotificationQueries = storage.notification_queries
+        self.log_queries: LogQueries = storage.log_queries
         self.statistics: Statistics = storage.statistics
 
     async def commit(self, unit_of_work: UnitOfWork) -> None:
@@ -99,6 +101,7 @@ class _InterceptedUnitOfWork:
         self.mails: MailRepository = unit_of_work.mails
         self.limits: LimitRepository = unit_of_work.limits
         self.code_keys: CodeKeyRepository = unit_of_work.code_keys
+        self.logs: LogRepository = unit_of_work.logs
 
     async def commit(self) -> None:
         await self._commit(self._unit_of_work)

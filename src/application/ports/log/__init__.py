@@ -1,0 +1,1 @@
+"""Ports of events' logs: what is stored of them, and how they are written down."""
