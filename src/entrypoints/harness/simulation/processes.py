@@ -12,6 +12,9 @@ from uuid import UUID
 from dependency_injector.providers import Callable as Called
 from dependency_injector.providers import Singleton
 
+from ....application.log.new_facts import NewFacts
+from ....application.ports.log.formats import LogFormats
+from ....application.ports.observability import Unobserved
 from ....application.turnstile.command_queue import Bounds
 from ....application.turnstile.turnstile import Turnstile
 from ...container import Container, make_container
@@ -73,6 +76,7 @@ class Parts:
         # Only the container knows the adapters; the in-memory storage and gateway have these additional methods.
         self.storage: FaultyStorage = cast("FaultyStorage", _BASE.storage())
         self.sandbox: Sandbox = cast("Sandbox", _BASE.payment_gateway())
+        self.log_formats: LogFormats = _BASE.log_formats()
         self.provider: Provider = Provider(self.sandbox, injector)
 
 
@@ -92,6 +96,7 @@ class _Wiring:
         container.payment_gateway.override(Called(lambda: self.parts.provider))
         container.tokens.override(Called(NoTokens))
         container.jitter.override(Called(lambda: self.parts.jitter))
+        container.new_facts.override(Singleton(NewFacts, Unobserved()))
         container.turnstile.override(Singleton(self._turnstile))
 
     def _turnstile(self) -> Turnstile:
@@ -102,6 +107,7 @@ class _Wiring:
             self.parts.ids,
             bounds=Bounds(most_waiting=scenario.most_waiting, most_together=scenario.most_together),
             jitter=self.parts.jitter,
+            observer=self.container.new_facts(),
         )
 
 
@@ -150,6 +156,7 @@ class Process:
             self._wiring.container,
             resume_every=scenario.resume_every,
             sweep_every=sweep_every or scenario.sweep_every,
+            seal_every=scenario.sweep_every,
             # There are no notifications here.
             notify_every=None,
         )

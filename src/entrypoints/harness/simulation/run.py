@@ -33,6 +33,7 @@ from ..history.sale import Sale
 from ..history.stored import Stored
 from .clients import LONGEST_ANSWER, Clients
 from .faults import LONGEST_DETECTION, FaultInjector
+from .logs import LogWatch
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process, Work
 from .requests import DESKS, ORGANIZER, WITHOUT_ACCOUNT, SimulatedEvent, address_of, customer_of
@@ -48,6 +49,9 @@ LONGEST_COMPLETION: Final = 7_200.0
 
 A lost charge is given up after ten minutes, and a charge that waits for its customer is asked about every hour.
 """
+
+LOOK_EVERY: Final = 2.0
+"""Seconds between two looks at the logs of the events."""
 
 LONGEST_DISABLED: Final = 60.0
 """Maximum seconds that an account is disabled: less than it is reviewed for, because its customer goes on."""
@@ -155,6 +159,8 @@ class _Simulation:
         )
         self.scanners = Scanners(self.scenario, events, self.parts.clock, clients.call)
         restarts = asyncio.ensure_future(self._restart_processes())
+        logs = LogWatch(self.parts.storage, self.parts.log_formats)
+        watching = asyncio.ensure_future(logs.watch([event.event_id for event in events], LOOK_EVERY))
         await asyncio.gather(
             *(clients.client(number) for number in range(self.scenario.clients)),
             *(self.scanners.scanner(lambda: clients.left > 0) for _ in range(self.scenario.scanners)),
@@ -162,8 +168,11 @@ class _Simulation:
         self.injector.is_off = True
         await asyncio.gather(*self.disasters)
         await restarts
+        watching.cancel()
         await self._complete()
-        self.problems += clients.unexpected
+        for event in events:
+            await logs.check_complete(event.event_id)
+        self.problems += [*clients.unexpected, *logs.problems]
         await self._check(before)
 
     async def _add_accounts(self, events: Sequence[SimulatedEvent]) -> None:
@@ -334,6 +343,8 @@ class _Simulation:
         storage = self.parts.storage
         events = storage.event_queries
         if await events.unsettled_events(None, 1) or await events.lapsing_events(self.parts.clock.now(), 1):
+            return True
+        if any(log.is_behind for log in await storage.log_queries.logs(None, len(self.scenario.events))):
             return True
         if await storage.account_queries.due_reviews(START.replace(year=9_000), 1):
             return True
