@@ -63,6 +63,10 @@ from ..application.bookings.review_account import ReviewAccount
 from ..application.door.queries import ListConflicts, ReadDoorList
 from ..application.door.record_check_ins import RecordCheckIns
 from ..application.door.undo_check_in import UndoCheckIn
+from ..application.draws.collected_draw import LogLeaves
+from ..application.draws.finish_draws import FinishDraws
+from ..application.draws.hold_draw import HoldEventDraw, PlaceEntries
+from ..application.draws.read_draw import ReadDraw
 from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
@@ -85,6 +89,7 @@ from ..application.personal_data.erase_account import EraseAccount
 from ..application.personal_data.export_account import ExportAccount
 from ..application.personal_data.finish_erasure import FinishErasure
 from ..application.ports.accounts.api_keys import ApiKeyTexts
+from ..application.ports.draws.beacons import Beacons
 from ..application.ports.errors import Unavailable
 from ..application.ports.log.formats import LogFormats
 from ..application.ports.notifications import EmailSender, WebhookSender
@@ -111,6 +116,7 @@ from .providers import (
     make_allowance,
     make_api_key_texts,
     make_appoint_member,
+    make_beacons,
     make_code_signer,
     make_counted_failures,
     make_email_sender,
@@ -353,6 +359,16 @@ class Container(DeclarativeContainer):
     change_member: Singleton[ChangeMember] = Singleton(ChangeMember, storage, duties)
     dismiss_member: Singleton[DismissMember] = Singleton(DismissMember, storage, duties)
     list_staff: Singleton[ListStaff] = Singleton(ListStaff, event_queries, staff_queries, duties)
+    log_leaves: Singleton[LogLeaves] = Singleton(LogLeaves, storage)
+    beacons: Singleton[Beacons] = Singleton(make_beacons, settings)
+    place_entries: Singleton[PlaceEntries] = Singleton(
+        PlaceEntries, storage, log_leaves, turnstile, clock, ids, jitter=jitter
+    )
+    hold_draw: Singleton[HoldEventDraw] = Singleton(
+        HoldEventDraw, storage, log_leaves, code_signer, beacons, place_entries, clock, ids, jitter=jitter
+    )
+    finish_draws: Singleton[FinishDraws] = Singleton(FinishDraws, event_queries, place_entries)
+    read_draw: Singleton[ReadDraw] = Singleton(ReadDraw, storage, log_leaves, read_event, clock)
     verify_promises: Singleton[VerifyPromises] = Singleton(VerifyPromises, storage, clock)
     note_verdict: Singleton[NoteVerdict] = Singleton(NoteVerdict, storage, clock)
 

@@ -71,6 +71,7 @@ async def running(
         await check_ready(container)
         tasks = [
             asyncio.create_task(_repeat(container.resume_unsettled(), resume_every, "Resuming unfinished steps")),
+            asyncio.create_task(_repeat(container.finish_draws(), resume_every, "Finishing draws")),
             asyncio.create_task(_repeat(container.sweep(), sweep_every, "Sweeping holds and payments")),
             asyncio.create_task(_repeat(container.seal_logs(), seal_every, "Sealing logs")),
             asyncio.create_task(_repeat(container.forget_links(), EXPIRE_EVERY, "Deleting old links")),

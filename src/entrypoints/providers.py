@@ -25,6 +25,7 @@ from ..application.log.new_facts import NewFacts
 from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.ports.accounts.api_keys import ApiKeyTexts
+from ..application.ports.draws.beacons import Beacons
 from ..application.ports.log.formats import LogFormats
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.payments import PaymentGateway
@@ -224,6 +225,12 @@ def make_email_sender(settings: Settings) -> EmailSender:
         ca=url.ca,
     )
     return SmtpSender(server, settings.mail_from, public_url=settings.public_url)
+
+
+def make_beacons(settings: Settings) -> Beacons:
+    from ..adapters.randomness.relays import DrandBeacons  # noqa: PLC0415 - only draws need it
+
+    return DrandBeacons(settings.drand_relays)
 
 
 def make_initialize_event(

@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..domain.user import Organizers
 from ..domain.values.addresses import email
 from ..domain.values.money import currency
+from .provider_settings import DRAND_RELAYS, drand_relays, stripe_key, stripe_webhook_secret
 from .secret_strength import MADE_BY, RANDOM_BYTES, weakness_of
-from .stripe_settings import stripe_key, stripe_webhook_secret
 
 PREFIX: Final = "BOXOFFICE_"
 MOST_PORT: Final = 65_535
@@ -128,6 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     smtp_url: MailUrl | None = None
     mail_from: str | None = None
     public_url: str | None = None
+    drand_relays: tuple[str, ...] = DRAND_RELAYS
     log_level: LogLevel = LogLevel.INFO
     log_file: Path | None = None
     unknown: tuple[str, ...] = ()
@@ -485,6 +486,7 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}SMTP_URL": ("smtp_url", _smtp_url),
     f"{PREFIX}MAIL_FROM": ("mail_from", _mail_from),
     f"{PREFIX}PUBLIC_URL": ("public_url", _public_url),
+    f"{PREFIX}DRAND_RELAYS": ("drand_relays", drand_relays),
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }

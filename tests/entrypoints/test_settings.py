@@ -81,6 +81,10 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
         "http://127.0.0.1:8420": "http://127.0.0.1:8420",
         "https://proxy.example.org/": "https://proxy.example.org",
     },
+    "drand_relays": {
+        "https://drand.example.org/": ("https://drand.example.org",),
+        "https://a.example:8443/x, http://127.0.0.1:80": ("https://a.example:8443/x", "http://127.0.0.1:80"),
+    },
     "log_level": {"debug": LogLevel.DEBUG, "ERROR": LogLevel.ERROR},
     "log_file": {"logs/a.log": Path("logs/a.log")},
 }
@@ -148,6 +152,7 @@ BAD: Final[dict[str, tuple[str, ...]]] = {
         ),
         *("http://hush hush", "http://hüsh", "http://[hush"),
     ),
+    "DRAND_RELAYS": ("", "hush", "http://hush.example", "https://a,", "https://hush hush", "ftp://hush"),
     "LOG_LEVEL": ("", "hush", "10", "WARN", "INFO "),
     "LOG_FILE": ("", "/", ".", "/tmp"),
 }

@@ -20,6 +20,7 @@ from .operate import (
     disable_user,
     enable_user,
     grant,
+    hold_draw,
     list_due_payments,
     list_users,
     make_reset_link,
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     verifying.set_defaults(
         command=lambda settings, options: verify(settings, as_json=options.json, shows_chances=options.chances)
     )
+    _add_draw(commands)
     _add_check_draw(commands)
     _add_secret(commands)
     _add_completion(commands)
@@ -243,6 +245,20 @@ def _add_payments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     listing.set_defaults(command=lambda settings, options: list_due_payments(settings, as_json=options.json))
 
 
+def _add_draw(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    drawing = commands.add_parser(
+        "draw",
+        help="hold the draw of an event",
+        description="Hold the draw of an event after its closing time, and serve its waiting lists in the drawn order. "
+        "A draw is held once; repeating the command finishes one that was interrupted.",
+    )
+    drawing.add_argument("event", metavar="EVENT", type=_id, help="the event's id")
+    drawing.add_argument(
+        "--beacon", metavar="FILE", type=Path, help="the round of drand as a relay answers it, instead of fetching it"
+    )
+    drawing.set_defaults(command=lambda settings, options: hold_draw(settings, options.event, options.beacon))
+
+
 def _add_check_draw(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     checking = commands.add_parser(
         "check-draw",
@@ -334,7 +350,7 @@ def _id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise argparse.ArgumentTypeError("must be the id of an account") from None
+        raise argparse.ArgumentTypeError("must be an id") from None
 
 
 def _role(text: str) -> Role:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from ...application.background.sweep import Swept
 from ...application.background.verify_promises import PROMISES, Verdict
+from ...application.draws.hold_draw import DrawResult
 from ...application.ports.errors import StorageFailure, Unavailable
 from ...domain.explanations.chance_record import BAND, Band
 from ...domain.payment import Need
@@ -155,6 +157,26 @@ def make_reset_link(settings: Settings, email: str) -> int:
 
 def _print_json(value: object) -> None:
     print(msgspec.json.encode(value).decode())
+
+
+def hold_draw(settings: Settings, event_id: UUID, beacon: Path | None) -> int:
+    """Hold an event's draw and print the result. Raises: Refusal, SettingsError, Unavailable."""
+    try:
+        text = None if beacon is None else beacon.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"The beacon cannot be read from {beacon}: {error.strerror}") from error
+
+    async def run() -> DrawResult:
+        async with _existing(settings) as container:
+            try:
+                return await container.hold_draw()(event_id, text)
+            finally:
+                await container.turnstile().close()
+
+    result = asyncio.run(run())
+    entries = "1 entry" if result.entries == 1 else f"{result.entries} entries"
+    print(f"The draw was held before: {entries}." if result.was_held else f"Drew the places of {entries}.")
+    return 0
 
 
 def sweep(settings: Settings, *, as_json: bool = False) -> int:

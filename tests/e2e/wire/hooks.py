@@ -111,6 +111,8 @@ def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
         ids["bookingId"] = _chosen(case, (*_POOL["paid"], _BOOKINGS[1]), "paid")
     elif "/tickets" in case.path or case.path.endswith("/calendar.ics"):
         ids |= _chosen(case, _POOL["tickets"], "ticket")
+    elif case.path.endswith("/draw"):
+        ids["eventId"] = _POOL["draw"]
     elif "/log/" in case.path:
         ids |= {"level": _chosen(case, ("0", "entries"), "level"), "index": "000.p/1"}
     elif case.path.endswith("/undo"):

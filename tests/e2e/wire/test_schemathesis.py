@@ -132,6 +132,7 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
     return {
         "events": [{"id": event["id"], "types": [each["id"] for each in event["ticketTypes"]]} for event in events],
         "bookings": [booking["id"] for booking in (*bookings, over)],
+        "draw": organizer.initialize(admission="draw", drawClosesAt=next_year().isoformat())["id"],
         "owed": [booking["id"] for booking in owed],
         "paid": [booking["id"] for booking in paid],
         "tickets": tickets_of(organizer),

@@ -184,7 +184,7 @@ def test_an_address_is_dropped_by_the_migration_alone(printed: Run, capsys: pyte
     with pytest.raises(SystemExit) as stopped:
         main(["migrate", "--drop-address", "ann@example.org"])
     assert stopped.value.code == 2
-    assert "must be the id of an account" in capsys.readouterr().err
+    assert "must be an id" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -272,6 +272,19 @@ async def _another_helper(scene: Scene) -> None:
     scene.thing = {"email": (await scene.service.user()).email}
 
 
+async def _drawing(scene: Scene) -> None:
+    draw = {"admission": "draw", "drawClosesAt": "2099-01-01T19:00:00Z", "status": scene.event["status"]}
+    event = await scene.organizer.event(**draw)
+    for role in ("door", "desk", "manager"):
+        ok(
+            await scene.organizer.post(
+                f"/events/{event['id']}/staff", {"email": scene.clients[role].email, "role": role}
+            ),
+            201,
+        )
+    scene.thing = {"event_id": event["id"]}
+
+
 _WEBHOOK: Final = {"url": "https://hooks.example.org/boxoffice"}
 _API_KEY: Final = {"name": "A program", "role": "read"}
 _NEW_USER: Final = {"name": "Ada", "password": PASSWORD}
@@ -330,6 +343,7 @@ TRIALS: Final = (
     _trial("GET /events", ANYONE),
     _trial("GET /events/{event_id}", ANYONE),
     _trial("GET /status/{event_id}", ANYONE),
+    _trial("GET /events/{event_id}/draw", ANYONE, prepare=_drawing),
     _trial("PATCH /events/{event_id}", MANAGER, {"name": "Blues night"}),
     _trial("PATCH /events/{event_id}", MANAGER, {"status": "on_sale"}, note="to publish, pause or resume it"),
     _trial("PATCH /events/{event_id}", ORGANIZER, {"status": "cancelled"}, note="to complete or cancel it"),

@@ -36,6 +36,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "patch /events/{eventId}/ticket-types/{ticketTypeId}": ("ChangeTicketType", 200, {403, 404, 409, 412}),
     "post /events/{eventId}/ticket-types": ("AddTicketType", 201, {403, 404, 409, 412, 422}),
     "get /status/{eventId}": ("ReadStatus", 200, {304, 404}),
+    "get /events/{eventId}/draw": ("ReadDraw", 200, {304, 404}),
     "get /events/{eventId}/bookings": ("ListEventBookings", 200, {304, 403, 404}),
     "get /events/{eventId}/waiting-list": ("ReadWaitingList", 200, {304, 403, 404}),
     "get /events/{eventId}/attendees": ("ListAttendees", 200, {304, 403, 404}),
@@ -91,7 +92,7 @@ OPERATIONS = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 PUBLIC = {
     *("VerifyEmail", "RequestPasswordReset", "ResetPassword"),
     *("CreateUser", "LogIn", "RefreshSession", "LogOut", "ListEvents", "ReadEvent", "ReadStatus", "ListProblems"),
-    *("ReadLogKey", "ReadLogCheckpoint", "ReadLogTile"),
+    *("ReadDraw", "ReadLogKey", "ReadLogCheckpoint", "ReadLogTile"),
     *("ReadProblem", "ReadLiveness", "ReadReadiness", "ReadMetrics", "ReadOpenApi", "ReceiveStripeEvent"),
 }
 TAKE_A_KEY = {

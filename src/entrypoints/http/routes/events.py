@@ -9,6 +9,7 @@ from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
 
+from ....application.draws.read_draw import ReadDraw
 from ....application.events.change_event import ChangeEvent
 from ....application.events.initialize_event import InitializeEvent
 from ....application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
@@ -34,6 +35,7 @@ from ..schemas.events import (
     TicketTypeChangesRequest,
     TicketTypeRequest,
 )
+from ..schemas.fairness.draws import DrawView
 from ..schemas.fields import NOT_BLANK
 
 _EDITING: Final = ("not-allowed", "stale-version", "event-closed")
@@ -56,6 +58,7 @@ def router(
     list_own_events: ListOwnEvents,
     read_event: ReadEvent,
     read_changes: ReadChanges,
+    read_draw: ReadDraw,
     clock: Clock,
     ids: Ids,
     default_currency: str,
@@ -133,6 +136,12 @@ def router(
         """Read an event. Only its staff, its organizer and admins can read a draft."""
         state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
+
+    @events.get("/events/{event_id:str}/draw", DrawView, headers=("If-None-Match",), opt=PUBLIC)
+    async def handle_read_draw(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
+        """Read the draw of an event: all that is needed to recompute it. An event without one has none."""
+        document = await read_draw(id_in_path(event_id), request.user.actor if request.user else None)
+        return tagged(request, DrawView.showing(document))
 
     @events.get("/status/{event_id:str}", StatusView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:

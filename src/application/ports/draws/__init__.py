@@ -1,0 +1,1 @@
+"""Ports of draws: where public randomness comes from."""
