@@ -41,6 +41,10 @@ from boxoffice.entrypoints.harness.machine.container.troubled import Intercepted
 from boxoffice.entrypoints.settings import Settings
 
 
+SECRET: Final = "a secret of the tests " * 2
+"""The secret of all processes on one database."""
+
+
 class Command(Struct, frozen=True, kw_only=True, tag=True):
     """Something to be done."""
 
@@ -242,7 +246,7 @@ class Worker:
 
     @classmethod
     async def open(cls, order: Open) -> "Worker":
-        container = make_container(Settings(database_url=order.url))
+        container = make_container(Settings(database_url=order.url, jwt_secret=SECRET))
         storage = WatchedStorage(container.storage(), order.freeze)
         container.storage.override(Object(storage))
         if order.freezes_at_charge:
