@@ -40,7 +40,6 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness.machine.container.troubled import InterceptedStorage
 from boxoffice.entrypoints.settings import Settings
 
-
 SECRET: Final = "a secret of the tests " * 2
 """The secret of all processes on one database."""
 

@@ -99,7 +99,7 @@ class Scanners:
 
     async def _pick(self, event_id: UUID) -> Attendee | None:
         """Return a ticket, and remember its first code; None: there is none with such a number."""
-        after = int(self.random.random() * MOST_NUMBER)
+        after = int(self.random.random() ** 2 * MOST_NUMBER)
         page = await self._call(lambda container: container.list_attendees()(event_id, ORGANIZER, after=after, limit=1))
         ticket: Attendee | None = next(iter(page.attendees), None)
         if ticket is not None and (event_id, ticket.number) not in self._tickets:
@@ -114,6 +114,9 @@ class Scanners:
         known = self._tickets[event_id, ticket.number]
         is_first = self.random.random() < 0.2
         code = await self._call(_code_of(event_id, ticket)) if is_first else known.code
+        self._add_scan(event_id, ticket.number, code, 1 if is_first else known.serial)
+
+    def _add_scan(self, event_id: UUID, number: int, code: str, serial: int) -> None:
         self._scanned += 1
         scan = CodeScan(
             id=UUID(int=(1 << 127) + self._scanned),
@@ -122,7 +125,7 @@ class Scanners:
             device="Gate",
             is_offline=self.random.random() < 0.4,
         )
-        self._serials[scan.id] = ticket.number, 1 if is_first else known.serial
+        self._serials[scan.id] = number, serial
         self._unsent[event_id].append(scan)
 
     async def _change(self, event_id: UUID) -> None:
@@ -151,6 +154,8 @@ class Scanners:
         known.reissues += reissues
         known.is_named = known.is_named or name is not None
         if serial > known.serial:
+            # Somebody comes with the code of before.
+            self._add_scan(event_id, ticket.number, known.code, known.serial)
             known.code, known.serial = code, serial
 
     async def _send(self, event_id: UUID) -> None:

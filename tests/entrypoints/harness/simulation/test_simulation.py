@@ -62,8 +62,8 @@ OUTCOMES: Final = frozenset(
         "cancel not-found",
         "complete ok",
         *(f"give_back {outcome}" for outcome in ("confirmed", "held", "waitlisted", "exceeds-booking")),
-        *(f"give_back {outcome}" for outcome in ("already-cancelled", "payment-under-way", "ticket-used", "not-found")),
-        *("give_back confirmed again", "give_back unknown (Gone)", "give_back unknown (Unavailable)"),
+        *("give_back already-cancelled", "give_back payment-under-way"),
+        *("give_back unknown (Gone)", "give_back unknown (Unavailable)"),
         *("pay unknown (PaymentUnknown)", "pay unknown (PaymentActionRequired)"),
         "total capacity-below-taken",
     }
