@@ -76,6 +76,7 @@ from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.log.log_key import LogKey
 from ..application.log.new_facts import NewFacts
 from ..application.log.read_log import ReadLog
+from ..application.log.read_receipt import ReadReceipt
 from ..application.log.seal_log import SealLog
 from ..application.operators.disable_user import DisableUser, EnableUser
 from ..application.operators.grant_role import GrantRole
@@ -255,6 +256,7 @@ class Container(DeclarativeContainer):
 
     log_key: Singleton[LogKey] = Singleton(make_log_key, settings, storage, code_signer, log_formats, jitter)
     read_log: Singleton[ReadLog] = Singleton(ReadLog, event_queries, log_queries, duties, log_formats)
+    read_receipt: Singleton[ReadReceipt] = Singleton(ReadReceipt, booking_queries, log_queries, duties, log_formats)
     seal_log: Singleton[SealLog] = Singleton(SealLog, storage, log_formats, log_key, jitter=jitter)
     seal_logs: Singleton[SealLogs] = Singleton(SealLogs, storage, seal_log, new_facts, clock, ids, jitter=jitter)
 

@@ -192,3 +192,17 @@ async def test_sealers_at_once_make_one_log(driver: StorageDriver) -> None:
         assert checkpoint.origin.endswith(f"/events/{event_id}/log")
         assert (checkpoint.size, checkpoint.root) == (size, Edge().extended(hashes).root)
         earlier = entries
+
+
+async def test_the_latest_fact_of_a_booking_is_found(driver: StorageDriver) -> None:
+    state = await driver.initialize(5)
+    first, second = [await driver.book(state) for _ in range(2)]
+    event_id, queries = state.event.id, driver.storage.log_queries
+    key = token_bytes(32)
+    await driver.do(lambda unit: unit.logs.add_keys({first.customer_id: key}))
+    await driver.cancel(first)
+    facts = {each.seq: each for each in await queries.facts(event_id, 0, 10)}
+    assert await queries.latest_fact(first.id) == facts[4]
+    assert (facts[4].kind, facts[4].customer_id, facts[4].key) == ("BookingCancelled", first.customer_id, key)
+    assert await queries.latest_fact(second.id) == facts[3]
+    assert await queries.latest_fact(new_id()) is None

@@ -4,12 +4,15 @@ from collections.abc import Iterable, Sequence
 from secrets import token_bytes
 from uuid import UUID
 
-from ...application.ports.log.formats import LoggedFact, Opening
+from msgspec import json
+
+from ...application.ports.log.formats import LoggedFact, Opening, Receipt
 from ...domain.log.tiles import Tile
-from .canonical import Malformed
+from .canonical import Malformed, to_base64
 from .checkpoint import Checkpoint
 from .entries import SALT_BYTES, entry_of, is_opened_by, private_part, salt_of
-from .signed_note import NoteSigner
+from .proof import LogProof
+from .signed_note import NoteSigner, SignedNote
 from .tiles import entries_in, parse_path, to_bundle
 
 KEY_BYTES = 32
@@ -67,6 +70,17 @@ class C2spLogFormats:
     def entries(self, bundle: bytes) -> Sequence[bytes]:
         """See the port."""
         return entries_in(bundle)
+
+    def size(self, checkpoint: str) -> int:
+        """See the port."""
+        return Checkpoint.parse(SignedNote.parse(checkpoint).text).size
+
+    def receipt(self, receipt: Receipt) -> str:
+        """See the port."""
+        extra = {"entry": receipt.entry.decode()}
+        if receipt.opening is not None:
+            extra["opening"] = f"{to_base64(receipt.opening.salt)}.{to_base64(receipt.opening.private)}"
+        return LogProof(receipt.index, tuple(receipt.hashes), receipt.checkpoint, json.encode(extra)).text
 
     def signer(self, host: str, private_key: bytes) -> C2spCheckpointSigner:
         """See the port."""

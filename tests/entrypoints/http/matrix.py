@@ -54,6 +54,7 @@ BOOKING: Final = _row("401 404 yes 404 yes yes yes yes")
 """The booking's customer, and whoever works with the bookings of others."""
 TICKETS: Final = _row("401 404 yes yes yes yes yes yes")
 NAMING: Final = _row("401 404 yes 403 yes yes yes yes")
+RECEIPT: Final = _row("401 404 yes 404 403 403 403 403")
 CARD: Final = _row("401 404 yes 404 403 403 403 403")
 CASH: Final = _row("401 404 403 404 yes yes yes yes")
 REFUND: Final = _row("401 404 403 404 403 yes yes yes")
@@ -70,6 +71,7 @@ _READING_KEYS: Final = {
     OWNER: OWN_READS,
     BOOKING: _keys("yes 404 yes yes yes"),
     TICKETS: ALL_KEYS,
+    RECEIPT: _keys("403 404 403 403 403"),
 }
 _ACTING_KEYS: Final = {
     DOOR: _keys("403 yes yes yes yes"),
@@ -423,6 +425,7 @@ TRIALS: Final = (
     _trial("PATCH /bookings/{booking_id}/tickets/{ticket_id}", NAMING, {"holderName": "Grace"}, prepare=_ticket),
     _trial("GET /bookings/{booking_id}/tickets/{ticket_id}/qr.svg", TICKETS, prepare=_ticket),
     _trial("GET /bookings/{booking_id}/calendar.ics", TICKETS, prepare=_starting),
+    _trial("GET /bookings/{booking_id}/receipt", RECEIPT, prepare=_sealed),
     _trial("GET /bookings/{booking_id}/payments", BOOKING),
     _trial("POST /bookings/{booking_id}/payment", CARD, {"method": "card", "token": "tok_ok"}, note="by card"),
     _trial("POST /bookings/{booking_id}/payment", CASH, {"method": "cash"}, note="in cash"),

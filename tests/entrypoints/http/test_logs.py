@@ -9,6 +9,7 @@ import pytest
 from boxoffice.adapters.log import Checkpoint, VerifierKey, entries_in
 from boxoffice.domain.log.merkle import Edge, leaf_hash
 from boxoffice.domain.log.tiles import split_hashes
+from boxoffice.entrypoints.checkers.receipt import check_receipt, read_key
 from tests.entrypoints.http.service_under_test import Client, Service, ok, problem
 
 YEAR = "max-age=31536000, immutable"
@@ -126,3 +127,25 @@ async def test_a_draft_has_a_log_for_its_organizer_only(service: Service, organi
     problem(await anyone.get(log_of(event, "checkpoint")), 404, "not-found")
     unknown = UUID(int=7)
     problem(await organizer.get(f"/events/{unknown}/log/checkpoint"), 404, "not-found")
+
+
+async def test_a_customer_gets_a_receipt_that_strangers_can_check(
+    service: Service, organizer: Client, customer: Client, anyone: Client
+) -> None:
+    event = await organizer.event()
+    booking = await customer.book(event)
+    receipt = f"/bookings/{booking['id']}/receipt"
+    waiting = await customer.get(receipt)
+    problem(waiting, 503, "try-again")
+    assert waiting.headers["retry-after"] == "1"
+    await sealed(service, event)
+    text = found(await customer.get(receipt), "text/plain; charset=utf-8", "no-store").decode()
+    assert text.startswith("c2sp.org/tlog-proof@v1\nextra ")
+    checked = check_receipt(text, read_key((await anyone.get("/log/key")).text))
+    assert (checked.event_id, checked.entry.kind) == (event["id"], "TicketsBooked")
+    assert checked.private is not None
+    assert checked.private["bookingId"] == booking["id"]
+    problem(await organizer.get(receipt), 403, "not-allowed")
+    problem(await anyone.get(receipt), 401, "not-signed-in")
+    ok(await organizer.patch(f"/events/{event['id']}", {"log": "off"}))
+    problem(await customer.get(receipt), 404, "not-found")

@@ -64,6 +64,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "get /events/{eventId}/check-ins": ("ListConflicts", 200, {403, 404}),
     "post /events/{eventId}/check-ins": ("CheckIn", 200, {403, 404, 409, 422}),
     "post /events/{eventId}/check-ins/{checkInId}/undo": ("UndoCheckIn", 200, {403, 404, 409, 422}),
+    "get /bookings/{bookingId}/receipt": ("ReadReceipt", 200, {403, 404}),
     "get /log/key": ("ReadLogKey", 200, set()),
     "get /events/{eventId}/log/checkpoint": ("ReadLogCheckpoint", 200, {403, 404}),
     "get /events/{eventId}/log/tile/{level}/{index}": ("ReadLogTile", 200, {403, 404}),

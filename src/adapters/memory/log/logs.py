@@ -79,6 +79,13 @@ class MemoryLogQueries:
         await self._before_read()
         return [self._logged(fact) for fact in self._tables.facts.get(event_id, [])[after : after + limit]]
 
+    async def latest_fact(self, booking_id: UUID) -> LoggedFact | None:
+        """See the port."""
+        await self._before_read()
+        booking = self._tables.bookings.get(booking_id)
+        facts = [] if booking is None else reversed(self._tables.facts[booking.event_id])
+        return next((self._logged(fact) for fact in facts if fact.booking_id == booking_id), None)
+
     async def keys(self, customer_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """See the port."""
         await self._before_read()

@@ -33,6 +33,16 @@ class Opening(Struct, frozen=True):
     private: bytes
 
 
+class Receipt(Struct, frozen=True):
+    """What proves an entry: its index, its inclusion proof, a signed checkpoint, its text, and what opens it."""
+
+    index: int
+    hashes: Sequence[bytes]
+    checkpoint: str
+    entry: bytes
+    opening: Opening | None
+
+
 class CheckpointSigner(Protocol):
     """Signs checkpoints with the key of the installation."""
 
@@ -66,6 +76,12 @@ class LogFormats(Protocol):
 
     def entries(self, bundle: bytes) -> Sequence[bytes]:
         """Return the entries of a file."""
+
+    def size(self, checkpoint: str) -> int:
+        """Return how many entries a checkpoint is of."""
+
+    def receipt(self, receipt: Receipt) -> str:
+        """Return a receipt as text."""
 
     def signer(self, host: str, private_key: bytes) -> CheckpointSigner:
         """Return what signs checkpoints of logs of this host. The private key has 32 bytes (RFC 8032)."""

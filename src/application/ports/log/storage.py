@@ -78,6 +78,9 @@ class LogQueries(Protocol):
         Facts of bookings name their customer.
         """
 
+    async def latest_fact(self, booking_id: UUID) -> LoggedFact | None:
+        """Return a booking's newest fact with the key of its customer; None: there is no such booking."""
+
     async def keys(self, customer_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of these customers that have one."""
 

@@ -1,4 +1,4 @@
-"""Events' logs in C2SP's formats: /log/key and /events/{id}/log."""
+"""Events' logs and receipts in C2SP's formats: /log/key, /events/{id}/log and /bookings/{id}/receipt."""
 
 from typing import Final
 
@@ -7,20 +7,25 @@ from litestar.params import FromPath
 
 from ....application.log.log_key import LogKey
 from ....application.log.read_log import ReadLog, is_public
+from ....application.log.read_receipt import ReadReceipt
 from ....domain.event import Event
 from ....domain.user import Actor
 from ..reference.operations import PUBLIC, Subject
 from ..reply import Reply
-from ..request import AnyoneRequest, id_in_path
+from ..request import AnyoneRequest, SignedInRequest, id_in_path
 
 _TEXT: Final = "text/plain"
 _PLAIN: Final = f"{_TEXT}; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
 _CHECKPOINT_SECONDS: Final = 1
 _YEAR: Final = 31_536_000
+_PERSONAL: Final = {
+    "Cache-Control": "no-store",
+    "Content-Disposition": 'attachment; filename="booking.tlog-proof"',
+}
 
 
-def router(log_key: LogKey, read_log: ReadLog) -> Router:
+def router(log_key: LogKey, read_log: ReadLog, read_receipt: ReadReceipt) -> Router:
     """Return the routes of logs."""
     logs = Subject("Logs")
 
@@ -68,6 +73,17 @@ def router(log_key: LogKey, read_log: ReadLog) -> Router:
         # Litestar gives such a parameter with its slash.
         found = await read_log.file(event.id, f"tile/{level}{index}")
         return Reply(found, headers=_cached(event, _YEAR), media_type=_BYTES)
+
+    @logs.get("/bookings/{booking_id:str}/receipt", str, ("not-allowed",), media_types=(_TEXT,))
+    async def handle_read_receipt(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
+        """Read the proof that the latest fact of a booking is in its event's log (C2SP `tlog-proof`). For its customer.
+
+        `extra` is JSON with the `entry`, and the `opening` of what the entry commits to. Keep the receipt, and check it
+        with `boxoffice check-receipt` or any other tool. `try-again` until the log has the fact, within two seconds;
+        `not-found` where the event's `log` is `off`.
+        """
+        text = await read_receipt(id_in_path(booking_id), request.user.actor)
+        return Reply(text.encode(), headers=_PERSONAL, media_type=_PLAIN)
 
     return logs.router
 

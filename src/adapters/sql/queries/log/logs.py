@@ -33,7 +33,7 @@ _LOGS: Select[Any] = select(
 _NEWEST_LOGS = _LOGS.order_by(events.c.id.desc()).limit(_limit)
 _OLDER_LOGS = _NEWEST_LOGS.where(events.c.id < bindparam("before"))
 _LOG = _LOGS.where(events.c.id == bindparam("event_id"))
-_FACTS = (
+_LOGGED: Select[Any] = (
     select(
         facts.c.seq,
         facts.c.kind,
@@ -45,10 +45,13 @@ _FACTS = (
     )
     .join_from(facts, bookings, bookings.c.id == facts.c.booking_id, isouter=True)
     .join(customer_log_keys, customer_log_keys.c.customer_id == bookings.c.customer_id, isouter=True)
-    .where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
+)
+_FACTS = (
+    _LOGGED.where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
     .order_by(facts.c.seq)
     .limit(_limit)
 )
+_LATEST_FACT = _LOGGED.where(facts.c.booking_id == bindparam("booking_id")).order_by(facts.c.seq.desc()).limit(1)
 _KEYS = select(customer_log_keys.c.customer_id, customer_log_keys.c.key).where(
     customer_log_keys.c.customer_id.in_(bindparam("ids", expanding=True))
 )
@@ -92,6 +95,11 @@ class SqlLogQueries:
         """See the port."""
         rows = await self._listed(_FACTS, event_id=event_id, after=after, limit=limit)
         return [LoggedFact(*row) for row in rows]
+
+    async def latest_fact(self, booking_id: UUID) -> LoggedFact | None:
+        """See the port."""
+        rows = await self._rows(_LATEST_FACT, booking_id=booking_id)
+        return LoggedFact(*rows[0]) if rows else None
 
     async def keys(self, customer_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """See the port."""
