@@ -12,7 +12,8 @@ from boxoffice.domain.explanations.chance_record import NO_BANDS, Band, ChanceRe
 from boxoffice.domain.explanations.line_history import Returned
 from boxoffice.domain.facts import EventInitialized
 from boxoffice.domain.replay.event_replay import EventReplay
-from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVENT_ID, NOW, ORGANIZER, START, DomainDriver
+from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVENT_ID, NOW, ORGANIZER, START, DomainDriver, customer
+from tests.domain.test_drawing import DrawDriver
 
 
 def recorded(driver: DomainDriver, now: datetime | None = None) -> list[Band]:
@@ -99,6 +100,18 @@ def test_time_counts_from_the_opening_of_the_sale() -> None:
     driver.book(ANA, 8)
     driver.edit(total_tickets=28)
     assert recorded(driver) == [Band(bands[1], 1, 1)]
+
+
+def test_of_entries_before_a_draw_no_chance_is_told() -> None:
+    driver = DrawDriver(1, starts_at=START)
+    entries = [driver.book(customer(number)) for number in range(11)]
+    driver.draw(*entries)
+    for each in entries[:10]:
+        driver.cancel(each)
+    driver.book(ANA)
+    driver.cancel(entries[10])
+    ((band,),) = [recorded(driver)]
+    assert (band.told, band.served) == (1, 1)
 
 
 def test_bands_are_added() -> None:

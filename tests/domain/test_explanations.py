@@ -32,6 +32,7 @@ from tests.domain.domain_driver import (
     customer,
     euros,
 )
+from tests.domain.test_drawing import DrawDriver
 
 STRICT, FILL = WaitingListPolicy
 
@@ -299,6 +300,32 @@ def test_old_facts_are_counted_by_the_queue_number_of_their_booking() -> None:
     assert isinstance(cancelled.what, BookingCancelled)
     old = replace(cancelled.what, queue_number=None)
     assert move_of(4, old, 1) == move_of(4, cancelled.what, None)
+
+
+# Draws.
+
+
+def test_an_entry_of_a_draw_has_neither_a_place_nor_a_history_before_it_is_drawn() -> None:
+    driver = DrawDriver(1)
+    gone = driver.book(DAN)
+    line = [driver.book(who) for who in (ANA, BEN, CLEO)]
+    driver.cancel(gone)
+    found = explained(driver, line[2])
+    assert (found.code.value, found.position, found.since) == ("not-served-now", None, Since())
+    assert "still to be drawn" in found.sentence
+    driver.draw(line[2], line[1], line[0])
+    late = driver.book(EVE)
+    assert [explained(driver, each).code.value for each in line] == [
+        "waiting-behind-others",
+        "waiting-for-its-size",
+        "promoted",
+    ]
+    driver.cancel(line[1])
+    driver.cancel(line[2])
+    assert explained(driver, line[2]).since == Since()
+    assert explained(driver, line[0]).since == Since(served=1, left=1)
+    assert explained(driver, late).since == Since(left=1, served=1)
+    assert explained(driver, gone).since == Since()
 
 
 # The history.

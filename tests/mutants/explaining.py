@@ -166,4 +166,15 @@ EXPLAINING: Final = (
         ),
         ("tests/domain/test_chance_record.py",),
     ),
+    Fault(
+        "An entry of a draw stands behind those who entered earlier",
+        (
+            Change(
+                _EXPLANATION,
+                "if event.admission is Admission.DRAW and was_entry and len(seqs) == 1:",
+                "if not seqs:",
+            ),
+        ),
+        _EXPLANATIONS,
+    ),
 )

@@ -8,8 +8,17 @@ from uuid import UUID
 from msgspec import Struct
 
 from ..booking import BookingStatus
+from ..draws.draw import Admission
 from ..event import EventStatus
-from ..facts import BookingCancelled, BookingPromoted, CustomerWaitlisted, EventChanged, EventInitialized, Fact
+from ..facts import (
+    BookingCancelled,
+    BookingPromoted,
+    CustomerWaitlisted,
+    DrawHeld,
+    EventChanged,
+    EventInitialized,
+    Fact,
+)
 from ..tickets.ticket_counts import TicketCounts
 from .chance import chance_from
 from .line_history import MoveKind, Returned, move_of
@@ -48,6 +57,7 @@ class ChanceRecord:
         self._opens_at: datetime | None = None
         self._starts_at: datetime | None = None
         self._is_closed = False
+        self._awaits_draw = False
         self._returned: dict[UUID, Returned] = {}
         self._open: dict[UUID | None, int] = {}
         self._served = [0] * len(NO_BANDS)
@@ -58,10 +68,13 @@ class ChanceRecord:
         match fact.what:
             case EventInitialized() as what:
                 self._began_at = fact.occurred_at
+                self._awaits_draw = what.values.get("admission") == Admission.DRAW
                 self._change(what.values)
             case EventChanged() as what:
                 self._change(what.changes)
-            case CustomerWaitlisted() as what:
+            case DrawHeld():
+                self._awaits_draw = False
+            case CustomerWaitlisted() as what if not self._awaits_draw:
                 self._tell(fact, what.ticket_type_id, types[what.ticket_type_id])
             case BookingPromoted():
                 self._decide(fact.booking_id, was_served=True)

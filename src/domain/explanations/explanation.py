@@ -5,10 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..booking import HELD, WAITLISTED, Booking, BookingStatus
+from ..draws.draw import Admission
 from ..event import Event, WaitingListPolicy
-from ..facts import BookingCancelled, BookingPromoted, CustomerWaitlisted, Fact, TicketsGranted
+from ..facts import BookingCancelled, BookingPromoted, CustomerWaitlisted, Fact, PlaceDrawn, TicketsGranted
 from ..tickets.ticket_type import TicketType
 from .chance import Chance, chance_of
 from .line_history import LineHistory, Since
@@ -59,8 +61,11 @@ class Explained(Struct, frozen=True, gc=False, kw_only=True):
 
 def explain(found: Explained, history: LineHistory, now: datetime) -> Explanation:
     """Explain a booking. `history` contains at least all facts of the event that `found` follows from."""
+    event, ticket_type = found.event, found.ticket_type
     booking = found.booking.as_of(now)
-    event, ticket_type, place = found.event, found.ticket_type, booking.place
+    if event.awaits_draw:
+        booking = replace(booking, place=None)
+    place = booking.place
     chance = None
     if booking.is_waiting and place is not None:
         returned = history.returned(ticket_type.id, event.last_seq + 1)
@@ -119,8 +124,7 @@ def _waiting_code(found: Explained, booking: Booking, now: datetime) -> Explanat
 
 
 def _since(found: Explained, history: LineHistory) -> Since:
-    booking = found.booking
-    joined = next((fact.seq for fact in found.facts if isinstance(fact.what, CustomerWaitlisted)), None)
+    booking, joined = found.booking, _joined(found)
     if joined is None:
         return Since()
     ended = (
@@ -131,3 +135,13 @@ def _since(found: Explained, history: LineHistory) -> Since:
     )
     until = next(ended, found.event.last_seq + 1)
     return history.since(booking.ticket_type_id, booking.queue_number or 0, joined, until)
+
+
+def _joined(found: Explained) -> int | None:
+    """Return the fact that gave the booking its place among others; None: none did, as for an entry before a draw."""
+    event, number = found.event, found.booking.queue_number or 0
+    seqs = [fact.seq for fact in found.facts if isinstance(fact.what, CustomerWaitlisted | PlaceDrawn)]
+    was_entry = event.last_entry is None or number <= event.last_entry
+    if event.admission is Admission.DRAW and was_entry and len(seqs) == 1:
+        return None
+    return seqs[-1] if seqs else None

@@ -60,6 +60,8 @@ def _not_served_sentence(booking: Booking, event: Event) -> str:
         return "The sale is paused, and the waiting list with it; this booking keeps its place until the sale goes on."
     if event.status.is_closed:
         return f"The event is {event.status.value}, and this booking is about to end with it."
+    if event.awaits_draw:
+        return "The order of the waiting list is still to be drawn, and nobody is served before."
     return "The event has begun, so the waiting list is not served any more."
 
 
