@@ -207,7 +207,7 @@ class Container(DeclarativeContainer):
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
     initialize_event: Singleton[InitializeEvent] = Singleton(
-        make_initialize_event, turnstile, code_signer, settings, payment_gateway
+        make_initialize_event, turnstile, code_signer.provider, settings, payment_gateway
     )
     change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile, duties, payment_gateway.provided.objection)
 

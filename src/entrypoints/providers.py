@@ -235,7 +235,7 @@ def make_beacons(settings: Settings) -> Beacons:
 
 def make_initialize_event(
     turnstile: Turnstile,
-    code_signer: CodeSigner,
+    code_signer: Callable[[], CodeSigner],
     settings: Settings,
     gateway: PaymentGateway,
     most_live_events: int = MOST_LIVE_EVENTS,

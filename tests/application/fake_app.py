@@ -370,7 +370,7 @@ class Watcher:
 
 def _code_signer() -> tuple[Ed25519CodeSigner, CommitToDraw]:
     signer = Ed25519CodeSigner(SECRET, OLDER_SECRET)
-    return signer, CommitToDraw(signer)
+    return signer, CommitToDraw(lambda: signer)
 
 
 class FakeApp:

@@ -1,5 +1,6 @@
 """Commit to the secret of a draw before the event takes entries."""
 
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
@@ -13,17 +14,21 @@ from ..turnstile.pending_command import RecordAlso
 
 
 class CommitToDraw:
-    """Commit to secrets that follow from the keys of events, which are random, encrypted and never change."""
+    """Commit to secrets that follow from the keys of events, which are random, encrypted and never change.
 
-    def __init__(self, signer: CodeSigner) -> None:
+    Only draws need `signer`, and with it the service's secret.
+    """
+
+    def __init__(self, signer: Callable[[], CodeSigner]) -> None:
         self._signer = signer
 
     def __call__(self, command: Initialize) -> tuple[Initialize, RecordAlso | None]:
         """Return the command with the commitment, and what stores the key with it. Other events need neither."""
         if command.details.draw_source is not DrawSource.OPERATOR:
             return command, None
-        key = self._signer.new_key(command.event_id)
-        commitment = sha256(self._signer.draw_secret(key)).hexdigest()
+        signer = self._signer()
+        key = signer.new_key(command.event_id)
+        commitment = sha256(signer.draw_secret(key)).hexdigest()
         return replace(command, draw_commitment=commitment), partial(_add, key)
 
 

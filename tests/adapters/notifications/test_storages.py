@@ -83,7 +83,9 @@ class Process:
             ticket_types=((self.ids.new(), general_admission(1_000)),),
             currency="EUR",
         )
-        return (await InitializeEvent(self.turnstile, CommitToDraw(Ed25519CodeSigner(SECRET)))(command)).event.id
+        return (
+            await InitializeEvent(self.turnstile, CommitToDraw(lambda: Ed25519CodeSigner(SECRET)))(command)
+        ).event.id
 
     async def book(self, event_id: UUID, times: int = 1) -> None:
         commands = [

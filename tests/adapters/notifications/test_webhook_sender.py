@@ -97,6 +97,8 @@ class TestMessages:
                     "paymentStatus": "none",
                     "expiresAt": None,
                     "graceUntil": None,
+                    "causedBy": None,
+                    "passedOver": None,
                 },
             },
         }

@@ -9,14 +9,13 @@ from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
 from tests import servers
 from tests.faults.concurrency.app_driver import AppDriver
-from tests.faults.concurrency.worker import SECRET
 from tests.faults.concurrency.worker_pool import Process, WorkerPool
 
 
 @asynccontextmanager
 async def app_on(url: str) -> AsyncIterator[AppDriver]:
     """The application on a database, in the test's own process."""
-    app = AppDriver(make_container(Settings(database_url=url, jwt_secret=SECRET)), url)
+    app = AppDriver(make_container(Settings(database_url=url)), url)
     try:
         yield app
     finally:

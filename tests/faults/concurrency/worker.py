@@ -40,9 +40,6 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness.machine.container.troubled import InterceptedStorage
 from boxoffice.entrypoints.settings import Settings
 
-SECRET: Final = "a secret of the tests " * 2
-"""The secret of all processes on one database."""
-
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
     """Something to be done."""
@@ -245,7 +242,7 @@ class Worker:
 
     @classmethod
     async def open(cls, order: Open) -> "Worker":
-        container = make_container(Settings(database_url=order.url, jwt_secret=SECRET))
+        container = make_container(Settings(database_url=order.url))
         storage = WatchedStorage(container.storage(), order.freeze)
         container.storage.override(Object(storage))
         if order.freezes_at_charge:

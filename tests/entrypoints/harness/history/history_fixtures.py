@@ -117,7 +117,7 @@ class RecordingClients:
         self._ids = CountedIds()
         turnstile = Turnstile(self._storage, TickingClock(), self._ids, bounds=bounds or Bounds())
         duties = Duties(self._storage.staff_queries)
-        self._initialize = InitializeEvent(turnstile, CommitToDraw(Ed25519CodeSigner(SECRET)))
+        self._initialize = InitializeEvent(turnstile, CommitToDraw(lambda: Ed25519CodeSigner(SECRET)))
         self._book_ticket = BookTicket(turnstile, duties)
         self._cancel_booking = CancelBooking(turnstile, self._storage.booking_queries, duties)
         self._give_back = GiveBackTickets(turnstile, self._storage.booking_queries, duties, self._ids)
