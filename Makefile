@@ -64,8 +64,8 @@ check: $(DEV_READY) ## Check format, lint, types and import contracts, and run t
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
 
 torture: $(DEV_READY) mariadb galera ## Run every trial of docs/proof.md in full, for hours
-	$(BIN)/python -m pytest --long tests/properties tests/faults tests/e2e/wire
-	@$(call ON_MYSQL,$(BIN)/python -m pytest --long -m mysql tests/properties tests/faults)
+	$(BIN)/python -m pytest --long tests/properties tests/faults tests/e2e/wire tests/adapters/sql
+	@$(call ON_MYSQL,$(BIN)/python -m pytest --long -m mysql tests/properties tests/faults tests/adapters/sql)
 	$(MAKE) simulate
 	$(BIN)/python -m tests.mutants
 

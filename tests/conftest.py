@@ -13,7 +13,7 @@ import pytest
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.storage import Storage
-from tests import mariadb, mysql, servers
+from tests import long, mariadb, mysql, servers
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
 
@@ -37,6 +37,11 @@ MYSQL_FIXTURES: Final = frozenset(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat as often as `make torture` does, not as `make test`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        long.be_long()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,8 @@
 """A database with very many rows, loaded in seconds: 50,000 events, and 250,000 bookings of which most wait.
 
 The bookings are of the first events: the very first has sold 50,000 tickets and has a waiting list of 100,000, twenty
-others have waiting lists of 5,000. One customer stands at the end of all of them.
+others have waiting lists of 5,000. One customer stands at the end of all of them. With `--long` there are twice as many
+events and four times as many bookings, a million.
 """
 
 import sqlite3
@@ -15,15 +16,18 @@ from sqlalchemy.engine import make_url
 from boxoffice.adapters.sql.schema.mappers import start_order
 from boxoffice.domain.event import EventStatus
 from tests import mariadb
+from tests.long import is_long
 
-EVENTS: Final = 50_000
+_MORE: Final = 4 if is_long() else 1
+
+EVENTS: Final = 100_000 if is_long() else 50_000
 LISTS: Final = 20
 """Events with a waiting list of `WAITING`, after the first."""
-FIRST_SHOWN: Final = 49_001
-"""The first of the cancelled events that were on sale; 4,898 before it were not."""
-WAITING: Final = 5_000
-WAITING_FIRST: Final = 100_000
-CONFIRMED_FIRST: Final = 50_000
+FIRST_SHOWN: Final = EVENTS - 999
+"""The first of the cancelled events that were on sale; a tenth of those before it were not."""
+WAITING: Final = 5_000 * _MORE
+WAITING_FIRST: Final = 100_000 * _MORE
+CONFIRMED_FIRST: Final = 50_000 * _MORE
 
 KINDS: Final = ("jazz", "rock", "folk", "soul", "solo", "hoho", "ohoh")
 """How names begin; four letters follow, which no two events have alike."""

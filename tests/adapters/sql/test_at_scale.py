@@ -1,5 +1,7 @@
 """What looking for a few rows costs among 250,000 bookings and 50,000 events: no statement walks over a table.
 
+With `--long` it is a million bookings and 100,000 events.
+
 Costs are counted in rows, not in seconds: by the servers' counters, and by the steps of SQLite's virtual machine.
 """
 
