@@ -22,7 +22,7 @@ from .collected_draw import CollectDraw, CollectedDraw, LogLeaves
 MOST_KNOWN: Final = 8
 """Most draws that a process remembers, about 0.5 KiB for each entry: they never change."""
 
-CAVEATS: Final = {
+CAVEATS: Final[dict[DrawSource, tuple[str, ...]]] = {
     DrawSource.OPERATOR: (
         "The randomness is a secret of the operator of this service, who could have known it while the draw was open.",
         "The operator could have withheld it; then there would have been no draw.",

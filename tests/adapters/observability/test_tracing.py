@@ -243,7 +243,7 @@ def test_no_library_is_imported_without_a_setting() -> None:
 @pytest.mark.parametrize(
     ("module", "adapter", "setting", "part", "extra"),
     [
-        ("opentelemetry", "observability.tracing", {"otel_endpoint": "http://127.0.0.1:4318"}, "observer", "otel"),
+        ("opentelemetry", "observability.tracing", {"otel_endpoint": "http://127.0.0.1:4318"}, "tracing", "otel"),
         ("sentry_sdk", "observability.sentry", {"sentry_dsn": "https://key@127.0.0.1/1"}, "unhandled_errors", "sentry"),
         ("stripe", "payments.stripe", {"stripe_key": "sk_test_x"}, "payment_gateway", "stripe"),
         (

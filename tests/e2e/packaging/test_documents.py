@@ -64,7 +64,7 @@ def test_the_table_of_settings_tells_the_defaults() -> None:
     table = _section(_text("docs/settings.md"), "All settings")
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.MULTILINE))
 
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert Settings.load(rows, Path("/nowhere")) == Settings()
 
 

@@ -126,6 +126,7 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
     paid = [organizer.book(organizer.initialize(price=price)) for _ in range(2)]
     for booking in paid:
         organizer.post(f"/bookings/{booking['id']}/payment", card)
+    live = [organizer.book(organizer.initialize()) for _ in range(4)]
     over = customer.book(others)
     customer.post("/cancel", {"bookingId": over["id"]})
     events = (free, held, due, crowded, several, draft, others)
@@ -135,6 +136,7 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
         "draw": organizer.initialize(admission="draw", drawClosesAt=next_year().isoformat())["id"],
         "owed": [booking["id"] for booking in owed],
         "paid": [booking["id"] for booking in paid],
+        "live": [booking["id"] for booking in live],
         "tickets": tickets_of(organizer),
         "checkIns": [check_in(organizer) for _ in range(2)],
         "refunds": [cash_refund(organizer, price) for _ in range(2)],

@@ -9,6 +9,7 @@ from litestar import Router
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.openapi import spec
+from litestar.openapi.spec.enums import OpenAPIFormat
 from litestar.types import Middleware
 from msgspec import Struct
 
@@ -34,6 +35,8 @@ RAW_BODY: Final = {"raw_body": True}
 """The `opt` of a handler that may be called without signing in, and reads the bytes of its body itself."""
 
 _TEXT: Final = spec.Schema(type=spec.OpenAPIType.STRING)
+_BYTES: Final = spec.Schema(type=spec.OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+_OBJECT: Final = spec.Schema(type=spec.OpenAPIType.OBJECT)
 _REQUEST_HEADERS: Final = {
     "Idempotency-Key": "Your name for this request, preferably random. A repetition with the same key within 24 hours "
     "changes nothing and gets the first answer.",
@@ -143,7 +146,7 @@ def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str
     if content is None:
         return "Done.", {}
     if not issubclass(content, Struct):
-        schema = _TEXT if content is str else spec.Schema(type=spec.OpenAPIType.OBJECT)
+        schema = _TEXT if content is str else _BYTES if content is bytes else _OBJECT
         return "The page or document.", dict.fromkeys(media_types, schema)
     description = (content.__doc__ or "").partition("\n")[0]
     structured = spec.Reference(f"{COMPONENTS}{content.__name__}")
