@@ -255,8 +255,6 @@ class Container(DeclarativeContainer):
     )
 
     log_key: Singleton[LogKey] = Singleton(make_log_key, settings, storage, code_signer, log_formats, jitter)
-    read_log: Singleton[ReadLog] = Singleton(ReadLog, event_queries, log_queries, duties, log_formats)
-    read_receipt: Singleton[ReadReceipt] = Singleton(ReadReceipt, booking_queries, log_queries, duties, log_formats)
     seal_log: Singleton[SealLog] = Singleton(SealLog, storage, log_formats, log_key, jitter=jitter)
     seal_logs: Singleton[SealLogs] = Singleton(SealLogs, storage, seal_log, new_facts, clock, ids, jitter=jitter)
 
@@ -336,6 +334,8 @@ class Container(DeclarativeContainer):
     )
 
     read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries, duties)
+    read_log: Singleton[ReadLog] = Singleton(ReadLog, read_event, log_queries, log_formats)
+    read_receipt: Singleton[ReadReceipt] = Singleton(ReadReceipt, booking_queries, log_queries, duties, log_formats)
     list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
     list_own_events: Singleton[ListOwnEvents] = Singleton(ListOwnEvents, event_queries, clock)
     read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries, account_queries, duties)

@@ -7,12 +7,10 @@ from ...domain.event import Event, LogMode
 from ...domain.log.tiles import TILE_WIDTH
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
-from ..duties import Duties, check_visible
+from ..events.queries import ReadEvent
 from ..ports.errors import Unavailable
 from ..ports.log.formats import LogFormats
 from ..ports.log.storage import LogQueries
-from ..ports.queries import EventQueries
-from ..turnstile.coalesced_reads import CoalescedReads
 
 SEALED_WITHIN: Final = 1
 """Seconds after which a new log has something."""
@@ -21,12 +19,9 @@ SEALED_WITHIN: Final = 1
 class ReadLog:
     """Read what is sealed of an event's log. It never changes, and everybody who may read it reads the same."""
 
-    def __init__(
-        self, event_queries: EventQueries, log_queries: LogQueries, duties: Duties, formats: LogFormats
-    ) -> None:
-        self._event = CoalescedReads(event_queries.events_by_id)
+    def __init__(self, read_event: ReadEvent, log_queries: LogQueries, formats: LogFormats) -> None:
+        self._read_event = read_event
         self._logs = log_queries
-        self._duties = duties
         self._formats = formats
 
     async def event(self, event_id: UUID, actor: Actor | None) -> Event:
@@ -34,12 +29,9 @@ class ReadLog:
 
         Raises: NotFound, also without a log; NotSignedIn, NotAllowed, Unavailable.
         """
-        state = await self._event(event_id)
-        if state is None:
-            raise NotFound
-        await check_visible(state.event, self._duties, actor)
-        state.event.check_shows_log(actor)
-        return state.event
+        event = (await self._read_event(event_id, actor)).event
+        event.check_shows_log(actor)
+        return event
 
     async def checkpoint(self, event_id: UUID) -> str:
         """Return the newest checkpoint. Raises: Unavailable, also if nothing is sealed yet."""

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.log import entries_in
+from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.log.read_log import ReadLog, is_public
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.event import EventStatus, LogMode
@@ -20,7 +21,8 @@ STRANGER, ADMIN = Actor(UUID(int=77)), Actor(UUID(int=78), Role.ADMIN)
 def read_log(process: LogProcess) -> ReadLog:
     """The use case."""
     storage = process.storage
-    return ReadLog(storage.event_queries, storage.log_queries, process.app.duties, process.formats)
+    read_event = ReadEvent(storage.event_queries, process.app.duties)
+    return ReadLog(read_event, storage.log_queries, process.formats)
 
 
 @pytest.mark.parametrize(
