@@ -128,5 +128,5 @@ class SealLogs:
         self._pending.append(event_id)
         step = await self._seal_log(event_id)
         if step.is_done:
-            self._pending.remove(event_id)
+            self._pending.pop()
         return step.facts
