@@ -148,7 +148,7 @@ LOGS: Final = (
         "self._formats.signer(self._host,",
         _KEY,
     ),
-    _fault("Salts of one key are all the same", _ENTRY, 'b"%d" % seq)', 'b"%d" % 0)', _ENTRIES),
+    _fault("Salts of one key are all the same", _ENTRY, 'b"%d" % seq, "sha256")', 'b"%d" % 0, "sha256")', _ENTRIES),
     _fault(
         "An entry names the customer",
         _ENTRY,

@@ -5,6 +5,7 @@ An entry is a JSON object with `seq`, `kind`, `at` in seconds, the fact's public
 nobody can find out by trying whose fact it is.
 """
 
+import hmac
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -55,9 +56,6 @@ SALT_BYTES: Final = 16
 
 _COMMITMENT: Final = re.compile(rb'"commitment":"([A-Za-z0-9+/=]{44})"')
 
-_INNER: Final = bytes(each ^ 0x36 for each in range(256))
-_OUTER: Final = bytes(each ^ 0x5C for each in range(256))
-
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
@@ -83,19 +81,13 @@ def private_part(fact: LoggedFact) -> bytes:
 
 def salt_of(event_id: UUID, seq: int, key: bytes) -> bytes:
     """Return the salt of a fact whose customer has this key."""
-    return _hmac(key, _salted(event_id) + b"%d" % seq)[:SALT_BYTES]
+    return hmac.digest(key, _salted(event_id) + b"%d" % seq, "sha256")[:SALT_BYTES]
 
 
 def is_opened_by(entry: bytes, opening: Opening) -> bool:
     """Return whether an entry commits to this."""
     found = _COMMITMENT.search(entry)
     return found is not None and found[1] == b64encode(sha256(opening.salt + opening.private).digest())
-
-
-# RFC 2104. The standard library's takes twice as long, of which a million facts would notice 2 seconds.
-def _hmac(key: bytes, message: bytes) -> bytes:
-    block = key.ljust(64, b"\0")
-    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + message).digest()).digest()
 
 
 # Facts of one transaction have one time, and are of few events.
