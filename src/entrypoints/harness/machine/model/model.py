@@ -208,6 +208,8 @@ class Model:
             return refused
         refund = booking.give_back(quantity, 0 if is_manager else _fee(booking, now))
         booking.returned.update(chosen)
+        if booking.status != "waitlisted":
+            event.type_of(booking.ticket_type_id).returned += quantity
         if not booking.is_suspended:
             event.make_room("TicketsReturned", booking)
         return CancellationSeen(
